@@ -1,0 +1,119 @@
+"""What an operation will do, or why it must not: ``plan(vm, operation) -> Plan | Refusal``.
+
+Pure. The window, the command line and the host all ask here, so that a disabled action, a dry
+run and the act itself can never disagree.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from snapview.core.operations import Operation
+from snapview.core.vm import Vm
+
+
+class Act(Enum):
+    """What a step does to states and files. *Merge* and *discard* are never the same word."""
+
+    CREATE = "create"
+    SAVE_MEMORY = "save-memory"
+    FREEZE = "freeze"
+    THAW = "thaw"
+    REVERT = "revert"
+    MERGE = "merge"  # the later state is kept, files are joined
+    DISCARD = "discard"  # a state is lost
+    START = "start"
+    STOP = "stop"
+    PAUSE = "pause"
+    EDIT = "edit"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a plan; ``what`` is a sentence for the user, ``files`` are paths touched."""
+
+    act: Act
+    what: str
+    disk: str | None = None
+    files: tuple[str, ...] = ()
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetBack:
+    """Whether this very snapshot can later be reverted to and removed on this host, and why."""
+
+    revert: bool
+    revert_text: str
+    remove: bool
+    remove_text: str
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether both will work."""
+        return self.revert and self.remove
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will happen, in order, and what it means. Unknown figures are None, never 0."""
+
+    operation: Operation
+    steps: tuple[Step, ...]
+    kept: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    undo: str = ""  # how to take it back, as a sentence; empty: it cannot be taken back
+    get_back: GetBack | None = None  # for a new snapshot
+    new_name: str | None = None  # libvirt's name of the snapshot this creates
+    bytes_to_copy: int | None = None
+    extra_bytes_needed: int | None = None
+    freed_bytes: int | None = None
+    estimated_seconds: float | None = None
+
+    @property
+    def acts(self) -> frozenset[Act]:
+        """The kinds of steps in this plan."""
+        return frozenset(step.act for step in self.steps)
+
+
+class RefusalCode(Enum):
+    """Why not; the values are the ``code`` of the command line's JSON."""
+
+    NOT_FOUND = "not-found"
+    NAME_EXISTS = "name-exists"
+    NAME_INVALID = "name-invalid"
+    NO_DISK = "no-disk"
+    NOT_RUNNING = "not-running"
+    RUNNING = "running"
+    DISK_FORMAT = "disk-format"
+    FIRMWARE = "firmware"
+    DEVICE = "device"
+    NO_AGENT = "no-agent"
+    MIXED = "mixed-kinds"
+    MANAGED_SAVE = "managed-save"
+    BLOCK_JOB = "block-job"
+    HOST_TOO_OLD = "host-too-old"
+    HAS_CHILDREN = "has-children"
+    OTHER_BRANCH = "other-branch"
+    CHAIN_LIMIT = "chain-limit"
+    CHAIN_MISMATCH = "chain-mismatch"
+    DISK_GONE = "disk-gone"
+    UNREADABLE = "unreadable"
+    NOTHING_TO_DO = "nothing-to-do"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an operation must not be done, and what to do instead."""
+
+    code: RefusalCode
+    reason: str
+    advice: str = ""
+
+
+def plan(vm: Vm, operation: Operation) -> Plan | Refusal:
+    """Say what ``operation`` would do to ``vm``, or why it must not be done.
+
+    The plan's ``operation`` is complete: defaults are filled in, deletes are in their order.
+    """
+    raise NotImplementedError

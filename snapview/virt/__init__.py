@@ -1,0 +1,1 @@
+"""The libvirt side. Only ``host.py`` imports libvirt; XML is read and built in pure files."""
