@@ -1,0 +1,21 @@
+"""The GUI side's session: connections, what was read, and jobs, behind one facade."""
+
+from snapview.session.facade import Session
+from snapview.session.views import (
+    ConnectionState,
+    ConnectionView,
+    JobState,
+    JobView,
+    VmKey,
+    VmView,
+)
+
+__all__ = [
+    "ConnectionState",
+    "ConnectionView",
+    "JobState",
+    "JobView",
+    "Session",
+    "VmKey",
+    "VmView",
+]
