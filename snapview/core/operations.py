@@ -214,23 +214,33 @@ def plain_name(title: str) -> str:
 
 
 def join_description(name: str, title: str, description: str) -> str:
-    """Return libvirt's description: the title is its first line unless it equals the name."""
+    """Return libvirt's description: the title is its first line unless it equals the name.
+
+    A title from which ``name`` could not have been made, because it was edited later, is followed
+    by an empty line, so that ``split_description`` knows it.
+    """
     title = " ".join(title.split())
     if not title or title == name:
-        return description
-    return f"{title}\n{description}" if description else title
+        is_misread = split_description(name, description) != (name, description)
+        return f"{name}\n{description}" if is_misread else description
+    if _could_name(plain_name(title), name):
+        return f"{title}\n{description}" if description else title
+    return f"{title}\n\n{description}"
 
 
 def split_description(name: str, text: str) -> tuple[str, str]:
     """Return title and description from libvirt's description; the inverse of the above.
 
-    The first line counts as a title only when ``name`` could have been made from it, so that
-    the descriptions of snapshots made by other tools stay whole.
+    The first line counts as a title only when ``name`` could have been made from it or an empty
+    line follows, so that the descriptions of snapshots made by other tools stay whole.
     """
-    first, _, rest = text.partition("\n")
-    plain = plain_name(first)
-    if first != name and _could_name(plain, name):
+    first, newline, rest = text.partition("\n")
+    if newline and first and (first == name or _could_name(plain_name(first), name)):
         return first, rest
+    if newline and first.strip() and (not rest or rest.startswith("\n")):
+        return first, rest.removeprefix("\n")
+    if first and first != name and _could_name(plain_name(first), name):
+        return first, ""
     return name, text
 
 

@@ -62,12 +62,23 @@ class DiskLayer:
 
 @dataclass(frozen=True, slots=True)
 class DiskChain:
-    """One disk of the VM with its images, the active (written) one first."""
+    """One disk of the VM with its images, the active (written) one first.
+
+    The definition of a VM that is off may name only the first images of a chain; the rest is then
+    known from its snapshots. ``defined`` counts those that the definition itself names.
+    """
 
     target: str  # vda
     layers: tuple[DiskLayer, ...]
     device: str = "disk"  # disk, lun, cdrom, floppy
     is_readonly: bool = False
+    defined: int = 0
+    is_complete: bool = False  # whether the last layer is known to be the base
+
+    @property
+    def defined_layers(self) -> tuple[DiskLayer, ...]:
+        """The images that the VM's definition names."""
+        return self.layers[: self.defined]
 
     @property
     def active(self) -> DiskLayer | None:
