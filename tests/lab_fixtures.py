@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ _LABS = pytest.StashKey[list[Lab]]()
 _CHROOT_VARIABLE = "SNAPVIEW_TEST_CHROOT"
 _CHROOT_DEFAULT = "/var/cache/snapview-tests/trixie"
 _CHROOT_SCRIPT = Path(__file__).with_name("make_newer_libvirt.sh")
+
+# QEMU's end must not wait for process 1.
+_REAPER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")))
 
 # The mounts are made in a namespace of the daemon's own: they end with it, also after a kill -9.
 _ENTER_CHROOT = """
@@ -59,7 +63,7 @@ def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on the libvirt and QEMU of this machine."""
     _sweep()
     with _folder() as folder:
-        yield from _open(pytestconfig, PrivateDaemon(folder))
+        yield from _open(pytestconfig, PrivateDaemon(folder, launcher=_REAPER))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +73,7 @@ def lab11(pytestconfig: pytest.Config) -> Iterator[Lab]:
     root = _newer_root()
     with _folder() as folder:
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER_CHROOT]
-        launcher = [*enter, "enter-chroot", str(root), str(folder)]
+        launcher = [*_REAPER, *enter, "enter-chroot", str(root), str(folder)]
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=launcher))
 
 
