@@ -291,6 +291,7 @@ class HostCapabilities:
     libvirt_version: tuple[int, int, int] = (0, 0, 0)  # of the daemon, not of this library
     qemu_version: tuple[int, int, int] = (0, 0, 0)
     reverts_external: bool = False
+    touches_disks: bool = True  # libvirt's test driver keeps records only
 
     @property
     def libvirt_text(self) -> str:

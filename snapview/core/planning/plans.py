@@ -1,14 +1,13 @@
-"""What an operation will do, or why it must not: ``plan(vm, operation) -> Plan | Refusal``.
+"""The values that planning speaks in: plans and their steps, refusals, rows of decision tables."""
 
-Pure. The window, the command line and the host all ask here, so that a disabled action, a dry
-run and the act itself can never disagree.
-"""
-
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 from snapview.core.operations import Operation
-from snapview.core.vm import Vm
+
+Facts = TypeVar("Facts")
 
 
 class Act(Enum):
@@ -99,6 +98,7 @@ class RefusalCode(Enum):
     CHAIN_MISMATCH = "chain-mismatch"
     DISK_GONE = "disk-gone"
     UNREADABLE = "unreadable"
+    QUIESCE = "quiesce"
     NOTHING_TO_DO = "nothing-to-do"
 
 
@@ -111,9 +111,19 @@ class Refusal:
     advice: str = ""
 
 
-def plan(vm: Vm, operation: Operation) -> Plan | Refusal:
-    """Say what ``operation`` would do to ``vm``, or why it must not be done.
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Facts]):
+    """One row of a decision table: ``when`` it holds for the facts, the operation is refused."""
 
-    The plan's ``operation`` is complete: defaults are filled in, deletes are in their order.
-    """
-    raise NotImplementedError
+    code: RefusalCode
+    when: Callable[[Facts], object]
+    reason: Callable[[Facts], str]
+    advice: str = ""
+
+
+def first_refusal(rules: Iterable[Rule[Facts]], facts: Facts) -> Refusal | None:
+    """Return the refusal of the first row that holds; None: nothing speaks against it."""
+    for rule in rules:
+        if rule.when(facts):
+            return Refusal(rule.code, rule.reason(facts), rule.advice)
+    return None

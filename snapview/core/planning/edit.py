@@ -1,0 +1,40 @@
+"""Planning a new title or description."""
+
+from dataclasses import replace
+
+from snapview.core.operations import EditDescription
+from snapview.core.planning.plans import Act, Plan, Refusal, RefusalCode, Step
+from snapview.core.vm import Vm
+
+
+def plan_edit(vm: Vm, operation: EditDescription) -> Plan | Refusal:
+    """Plan an edit. libvirt's name stays: it is the tag inside the images."""
+    snapshot = vm.tree.get(operation.snapshot)
+    if snapshot is None:
+        return not_found(vm, operation.snapshot)
+    if snapshot.problem is not None:
+        return unreadable(snapshot.label, snapshot.problem)
+    title = " ".join(operation.title.split()) or snapshot.name
+    others = (other for other in vm.tree if other.name != snapshot.name)
+    if title != snapshot.label and any(title in {s.name, s.title} for s in others):
+        reason = f"“{vm.name}” already has a snapshot called “{title}”."
+        return Refusal(RefusalCode.NAME_EXISTS, reason, "Choose another name.")
+    return Plan(
+        operation=replace(operation, title=title),
+        steps=(Step(Act.EDIT, "Title and description are changed.", snapshot=snapshot.name),),
+        kept=("Everything: only the words change",),
+        undo="Edit it again.",
+    )
+
+
+def not_found(vm: Vm, name: str) -> Refusal:
+    """Refuse because there is no such snapshot."""
+    reason = f"“{vm.name}” has no snapshot called “{name}”."
+    return Refusal(RefusalCode.NOT_FOUND, reason, "Refresh; another program may have deleted it.")
+
+
+def unreadable(label: str, problem: str) -> Refusal:
+    """Refuse because libvirt's record of the snapshot cannot be read."""
+    reason = f"The record of “{label}” cannot be read: {problem}"
+    advice = "Look at it with: virsh snapshot-dumpxml"
+    return Refusal(RefusalCode.UNREADABLE, reason, advice)
