@@ -30,7 +30,7 @@ _CHROOT_DEFAULT = "/var/cache/snapview-tests/trixie"
 _CHROOT_SCRIPT = Path(__file__).with_name("make_newer_libvirt.sh")
 
 # QEMU's end must not wait for process 1.
-_REAPER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")))
+REAPER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")))
 
 # The mounts are made in a namespace of the daemon's own: they end with it, also after a kill -9.
 _ENTER_CHROOT = """
@@ -63,7 +63,7 @@ def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on the libvirt and QEMU of this machine."""
     _sweep()
     with _folder() as folder:
-        yield from _open(pytestconfig, PrivateDaemon(folder, launcher=_REAPER))
+        yield from _open(pytestconfig, PrivateDaemon(folder, launcher=REAPER))
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def lab11(pytestconfig: pytest.Config) -> Iterator[Lab]:
     root = _newer_root()
     with _folder() as folder:
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER_CHROOT]
-        launcher = [*_REAPER, *enter, "enter-chroot", str(root), str(folder)]
+        launcher = [*REAPER, *enter, "enter-chroot", str(root), str(folder)]
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=launcher))
 
 

@@ -135,12 +135,13 @@ class PrivateDaemon:
         Raises:
             NotInstalled: there is no libvirtd on this machine.
             NotPermitted: the account cannot enter the folder.
-            Unsupported: the folder's path is too long, or there is no account to run as.
+            Unsupported: the folder's path is too long or has spaces, or root has no account to
+                run it as.
             Conflict: the folder is somebody else's.
             HostError: the daemon does not start; its own words are in ``detail``.
         """
         if not self.is_running:
-            self._check_path_length()
+            self._check_path()
             self._prepare_folder()
             self._launch()
         self._wait_for_socket()
@@ -156,8 +157,6 @@ class PrivateDaemon:
         self._end(process for process in processes() if self._is_qemu(process))
         self._end(process for process in processes() if self._is_daemon(process))
         self._end(process for process in processes() if self._is_qemu(process))
-        if self._socket.parent.is_dir():
-            self._socket.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Stop everything and delete the folder. Does nothing when there is no folder.
@@ -203,16 +202,24 @@ class PrivateDaemon:
 
     def _is_qemu(self, process: Process) -> bool:
         inside = f"{self._domains_folder}/"
+        # As a whole path: QEMU gets it as file=PATH, as unix:PATH and in JSON.
+        marks = [f"{before}{inside}" for before in '=:"']
         return (
             process.program.startswith("qemu")
-            and any(inside in argument for argument in process.arguments)
+            and any(mark in argument for mark in marks for argument in process.arguments)
             and process.uid == self.account.uid
         )
 
     def _is_marked(self) -> bool:
         return not self.folder.is_symlink() and (self.folder / _MARKER).is_file()
 
-    def _check_path_length(self) -> None:
+    def _check_path(self) -> None:
+        # libvirt separates its log outputs by spaces; it would log to the path's first half.
+        if any(character.isspace() for character in str(self.folder)):
+            raise Unsupported(
+                f"The path “{self.folder}” has a space in it, which libvirt cannot log to.",
+                advice="Choose a folder whose path has no spaces.",
+            )
         name = self._longest_vm_name[:_VM_NAME_MAX_CHARACTERS]
         longest = self._domains_folder / f"domain-99-{name}" / "monitor.sock"
         excess_bytes = len(os.fsencode(longest)) - _SOCKET_PATH_MAX_BYTES
