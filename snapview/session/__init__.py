@@ -1,5 +1,6 @@
 """The GUI side's session: connections, what was read, and jobs, behind one facade."""
 
+from snapview.session.connection import Timing
 from snapview.session.facade import Session
 from snapview.session.views import (
     ConnectionState,
@@ -16,6 +17,7 @@ __all__ = [
     "JobState",
     "JobView",
     "Session",
+    "Timing",
     "VmKey",
     "VmView",
 ]

@@ -1,15 +1,28 @@
 """The window's one door to everything that takes time; hides threads, queues and reconnecting."""
 
+import logging
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QDeadlineTimer, QObject, Qt, Signal, Slot
 
-from snapview.core.operations import Host, Operation
-from snapview.session.views import ConnectionView, JobView, VmKey, VmView
+from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
+from snapview.session.connection import Connection, Timing
+from snapview.session.jobs import Jobs
+from snapview.session.views import ConnectionView, JobState, JobView, VmKey, VmView
+
+logger = logging.getLogger(__name__)
 
 
 class Session(QObject):
-    """Connections, what was read of their VMs, and the jobs. GUI thread only; never blocks."""
+    """Connections, what was read of their VMs, and the jobs. GUI thread only; never blocks.
+
+    Args:
+        make_host: makes a host for a URI; called on worker threads.
+        timing: how often and how long; tests shorten it.
+        parent: as Qt has it.
+    """
 
     connection_changed = Signal(object)  # ConnectionView: its state or its list of VMs changed
     connection_removed = Signal(str)  # uri
@@ -21,66 +34,251 @@ class Session(QObject):
     job_changed = Signal(object)  # JobView, for each change of a job
     job_removed = Signal(int)  # job id: dismissed
 
-    def __init__(self, make_host: Callable[[str], Host], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        make_host: Callable[[str], Host],
+        timing: Timing | None = None,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
         self._make_host = make_host
+        self._timing = timing or Timing()
+        self._connections: dict[str, Connection] = {}
+        self._leaving: list[Connection] = []  # until their threads have ended
+        self._selected: VmKey | None = None
+        self._newest_first = False
+        self._jobs = Jobs(self)
+        self._jobs.changed.connect(self.job_changed)
+        self._jobs.removed.connect(self.job_removed)
+        self._jobs.ready.connect(self._on_job_ready)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="snapview-background")
+        self._is_closed = False
+
+    # -- what there is
 
     @property
     def connections(self) -> tuple[ConnectionView, ...]:
         """All connections, in the order they were opened."""
-        raise NotImplementedError
+        return tuple(connection.view for connection in self._connections.values())
 
     @property
     def jobs(self) -> tuple[JobView, ...]:
         """All jobs that were not dismissed, oldest first."""
-        raise NotImplementedError
+        return self._jobs.views
 
     @property
     def running_jobs(self) -> tuple[JobView, ...]:
-        """The jobs that are not over and are past their grace period."""
-        raise NotImplementedError
+        """The jobs that are queued or running: past their grace period and not over."""
+        under_way = {JobState.QUEUED, JobState.RUNNING}
+        return tuple(job for job in self._jobs.views if job.state in under_way)
+
+    @property
+    def selected(self) -> VmKey | None:
+        """The visible VM."""
+        return self._selected
 
     def view(self, key: VmKey) -> VmView | None:
         """Return what was last read of a VM, however stale; None: never read."""
-        raise NotImplementedError
+        connection = self._connections.get(key.uri)
+        return connection.following.view(key.uuid) if connection else None
+
+    # -- connections
 
     def open(self, uri: str) -> None:
         """Connect to a libvirt host and keep it connected. Opening it again changes nothing."""
+        if uri in self._connections or self._is_closed:
+            return
+        connection = Connection(uri, self._make_host, self._timing)
+        self._connections[uri] = connection
+        connection.changed.connect(self.connection_changed)
+        connection.job_progressed.connect(self._on_job_progressed)
+        connection.job_ended.connect(self._on_job_ended)
+        # Queued, so that the connection is not dropped while one of its own methods runs.
+        connection.left.connect(self._on_left, Qt.ConnectionType.QueuedConnection)
+        following = connection.following
+        following.newest_first = self._newest_first
+        following.vm_updated.connect(self._on_vm_updated)
+        following.vm_gone.connect(self._on_vm_gone)
+        following.vm_unreadable.connect(self.vm_unreadable)
+        following.detail_read.connect(self.detail_read)
+        following.detail_unreadable.connect(self.detail_unreadable)
+        self.connection_changed.emit(connection.view)
 
     def remove_connection(self, uri: str) -> None:
         """Forget a connection; its running jobs are cancelled."""
+        connection = self._connections.pop(uri, None)
+        if connection is None:
+            return
+        if self._selected is not None and self._selected.uri == uri:
+            self._selected = None
+        for job in self._jobs.views:
+            if job.key.uri == uri:
+                self._jobs.withdraw(job.id)
+        self._leaving.append(connection)
+        connection.leave()
+        self.connection_removed.emit(uri)
 
     def retry(self, uri: str) -> None:
         """Try to connect again now, whatever the state."""
-
-    def select(self, key: VmKey | None) -> None:
-        """Make a VM the visible one: it is read now and followed from then on."""
+        if uri in self._connections:
+            self._connections[uri].retry()
 
     def refresh(self) -> None:
         """Read the lists of all connections and the visible VM again."""
+        for connection in self._connections.values():
+            connection.refresh()
+
+    # -- VMs
+
+    def select(self, key: VmKey | None) -> None:
+        """Make a VM the visible one: it is read now and followed from then on."""
+        old, self._selected = self._selected, key
+        if old is not None and old.uri in self._connections:
+            self._connections[old.uri].following.show(None)
+        if key is not None and key.uri in self._connections:
+            self._connections[key.uri].following.show(key.uuid)
 
     def read_detail(self, key: VmKey, snapshot: str) -> None:
         """Read the hardware at a snapshot; of requests in a row only the last is answered."""
+        if key.uri in self._connections:
+            self._connections[key.uri].following.read_detail(key.uuid, snapshot)
+
+    def set_newest_first(self, newest_first: bool) -> None:  # noqa: FBT001 - a toggled(bool) slot
+        """Turn the trees round; the visible one arrives as ``vm_updated``."""
+        self._newest_first = newest_first
+        for connection in self._connections.values():
+            connection.following.newest_first = newest_first
+            connection.following.read_visible()
+
+    @Slot(object)
+    def _on_vm_updated(self, view: VmView) -> None:
+        self.vm_updated.emit(view)
+        self._jobs.check_undos(view.key, view.vm)
+
+    @Slot(object)
+    def _on_vm_gone(self, key: VmKey) -> None:
+        if key == self._selected:
+            self._selected = None
+        self.vm_gone.emit(key)
+
+    # -- jobs
 
     def submit(self, key: VmKey, operation: Operation, *, grace_seconds: float = 0) -> int:
-        """Have an operation done, and return its job's id."""
-        raise NotImplementedError
+        """Have an operation done, and return its job's id.
+
+        Args:
+            key: the VM.
+            operation: what to do.
+            grace_seconds: how long to wait, touching nothing, for the user to think again.
+        """
+        return self._jobs.add(key, self._name_of(key), operation, grace_seconds)
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job; before it runs nothing was touched, a running one is aborted."""
+        job = self._jobs.get(job_id)
+        if job is None or not job.can_cancel or self._jobs.withdraw(job_id):
+            return
+        connection = self._connections.get(job.key.uri)
+        if connection is None or connection.cancel(job_id):
+            self._jobs.end(job_id, Cancelled())
+        else:
+            self._jobs.refuse_cancel(job_id)
 
     def start_now(self, job_id: int) -> None:
         """End the grace period of a waiting job."""
+        self._jobs.end_grace(job_id)
 
     def undo(self, job_id: int) -> None:
-        """Take a job back: cancel it while it waits, else submit its ``undo``."""
+        """Take a job back: cancel it while it waits, else submit its ``undo``, once."""
+        job = self._jobs.get(job_id)
+        if job is not None and job.state is JobState.WAITING:
+            self.cancel(job_id)
+            return
+        done = self._jobs.take_undo(job_id)
+        if done is not None and done.undo is not None:
+            self.submit(done.key, done.undo)
 
     def dismiss(self, job_id: int) -> None:
         """Forget a job that is over."""
+        self._jobs.remove(job_id)
+
+    def _name_of(self, key: VmKey) -> str:
+        connection = self._connections.get(key.uri)
+        vms = connection.view.vms if connection else ()
+        return next((vm.title or vm.name for vm in vms if vm.uuid == key.uuid), "")
+
+    @Slot(object)
+    def _on_job_ready(self, job: JobView) -> None:
+        connection = self._connections.get(job.key.uri)
+        if connection is None:
+            self._jobs.end(job.id, Cancelled())
+            return
+        view = self.view(job.key)
+        self._jobs.remember(job.id, view.vm if view and not view.is_stale else None)
+        connection.start(job.id, job.operation)
+
+    @Slot(int, object)
+    def _on_job_progressed(self, job_id: int, progress: Progress) -> None:
+        self._jobs.progress(job_id, progress)
+
+    @Slot(int, object)
+    def _on_job_ended(self, job_id: int, outcome: Outcome) -> None:
+        """Read again whatever the job may have changed, however it ended; then say so."""
+        job = self._jobs.get(job_id)
+        connection = self._connections.get(job.key.uri) if job else None
+        if job is None or connection is None:
+            self._jobs.end(job_id, outcome)
+            return
+        left = {job.key.uuid, *outcome.changed}
+
+        def on_read(uuid: str) -> None:
+            left.discard(uuid)
+            if not left:
+                connection.read_list(lambda: self._jobs.end(job_id, outcome))
+
+        for uuid in tuple(left):
+            connection.following.read(uuid, partial(on_read, uuid))
+
+    # -- the rest
 
     def run_in_background(self, work: Callable[[], None]) -> None:
-        """Run something that touches files, such as saving settings, off the GUI thread."""
+        """Run something that touches files, such as saving settings, off the GUI thread.
+
+        Not after ``close``, which waits for it.
+        """
+        self._background.submit(work).add_done_callback(_log_failure)
 
     def close(self) -> bool:
-        """Cancel what waits or runs, stop all threads and close the hosts. Idempotent."""
-        raise NotImplementedError
+        """Cancel what waits or runs, stop all threads and close the hosts. Idempotent.
+
+        Blocks until that is done, a few seconds at most.
+
+        Returns:
+            Whether all threads have ended. One may hang in a call to a host that does not answer;
+            the process then has to end by ``os._exit``, as a running thread must not be destroyed.
+        """
+        self._is_closed = True
+        for job in self._jobs.views:
+            self._jobs.withdraw(job.id)
+        everyone = [*self._connections.values(), *self._leaving]
+        for connection in everyone:
+            connection.leave()
+        deadline = QDeadlineTimer(round(self._timing.close_seconds * 1000))
+        hanging = [connection for connection in everyone if not connection.wait(deadline)]
+        self._connections.clear()
+        self._leaving = hanging
+        self._background.shutdown()
+        for connection in hanging:
+            logger.warning("%s does not answer; its thread is left behind.", connection.view.uri)
+        return not hanging
+
+    @Slot(object)
+    def _on_left(self, connection: Connection) -> None:
+        if connection in self._leaving:
+            self._leaving.remove(connection)
+
+
+def _log_failure(future: Future[None]) -> None:
+    error = future.exception()
+    if error is not None:
+        logger.error("Work in the background failed.", exc_info=error)

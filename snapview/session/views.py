@@ -1,4 +1,4 @@
-"""What the window sees of connections, VMs and jobs: immutable values, made by ``Session`` alone."""
+"""What the window sees of connections, VMs and jobs: immutable values that ``Session`` makes."""
 
 from dataclasses import dataclass
 from datetime import datetime

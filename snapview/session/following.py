@@ -1,0 +1,196 @@
+"""The VMs of one connection as far as they were read, and the visible one kept up to date."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
+
+from snapview.core.errors import ConnectionLost, NotFound, SnapviewError
+from snapview.core.layout import TreeLayout, layout_tree
+from snapview.core.operations import Host
+from snapview.core.vm import SnapshotDetail, Vm
+from snapview.session.asking import Asking
+from snapview.session.repeated import Repeated
+from snapview.session.views import VmKey, VmView
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one read of a VM found. The fingerprint is older, so that no change slips between."""
+
+    fingerprint: str
+    vm: Vm
+    layout: TreeLayout
+
+
+class Following(QObject):
+    """Reads VMs and remembers them; looks at the visible one every so often. GUI thread."""
+
+    vm_updated = Signal(object)  # VmView
+    vm_gone = Signal(object)  # VmKey: the visible one
+    vm_unreadable = Signal(object, object)  # VmKey, SnapviewError
+    detail_read = Signal(object, object)  # VmKey, SnapshotDetail
+    detail_unreadable = Signal(object, str, object)  # VmKey, snapshot, SnapviewError
+
+    def __init__(self, uri: str, asking: Asking, fingerprint_seconds: float) -> None:
+        super().__init__()
+        self._uri = uri
+        self._asking = asking
+        self._views: dict[str, VmView] = {}
+        self._fingerprints: dict[str, str] = {}
+        self._reads: dict[str, Repeated] = {}
+        self._owed: set[str] = set()  # VMs whose last read was cut off by a lost connection
+        self._problems: dict[str, str] = {}  # told already, by VM
+        self._visible: str | None = None
+        self._detail = Repeated(self._start_detail)
+        self._detail_wanted = ("", "")
+        self._is_polling = False
+        self.newest_first = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(round(fingerprint_seconds * 1000))
+        self._timer.timeout.connect(self._on_timeout)
+
+    def view(self, uuid: str) -> VmView | None:
+        """Return a VM as last read, or None."""
+        return self._views.get(uuid)
+
+    def show(self, uuid: str | None) -> None:
+        """Make a VM the visible one and read it; None: no one looks."""
+        self._visible = uuid
+        self._timer.stop()
+        if uuid is not None:
+            self._problems.pop(uuid, None)
+            self.read(uuid)
+            self._timer.start()
+
+    def is_visible(self, uuid: str) -> bool:
+        """Return whether that is the visible VM."""
+        return uuid == self._visible
+
+    def read(self, uuid: str, then: Callable[[], None] | None = None) -> None:
+        """Read a VM from now on; ``then`` is called when that is over, well or not."""
+        if uuid not in self._reads:
+            self._reads[uuid] = Repeated(partial(self._start_read, uuid))
+        self._reads[uuid].want(then)
+
+    def read_visible(self) -> None:
+        """Read the visible VM, if there is one."""
+        if self._visible is not None:
+            self.read(self._visible)
+
+    def read_detail(self, uuid: str, snapshot: str) -> None:
+        """Read a snapshot's hardware; of wishes in a row the last one is served."""
+        self._detail_wanted = (uuid, snapshot)
+        self._detail.want()
+
+    def mark_stale(self) -> None:
+        """Mark all that was read: the connection is lost."""
+        self._timer.stop()
+        for uuid, view in self._views.items():
+            if not view.is_stale:
+                self._views[uuid] = replace(view, is_stale=True)
+                self.vm_updated.emit(self._views[uuid])
+
+    def catch_up(self) -> None:
+        """Read what must be right again, now that the host answers."""
+        owed, self._owed = self._owed, set()
+        if self._visible is not None:
+            owed.add(self._visible)
+            self._timer.start()
+        for uuid in owed:
+            self.read(uuid)
+
+    def keep_only(self, uuids: frozenset[str]) -> None:
+        """Forget the VMs that do not exist any more."""
+        for uuid in [uuid for uuid in self._views if uuid not in uuids]:
+            self._forget(uuid)
+        if self._visible is not None and self._visible not in uuids:
+            self._forget(self._visible)
+
+    def stop(self) -> None:
+        """Follow nothing any more."""
+        self._visible = None
+        self._timer.stop()
+
+    # -- reading a VM
+
+    def _start_read(self, uuid: str) -> None:
+        newest_first = self.newest_first
+
+        def find(host: Host) -> _Found:
+            fingerprint = host.read_fingerprint(uuid)
+            vm = host.read_vm(uuid)
+            return _Found(fingerprint, vm, layout_tree(vm.tree, newest_first=newest_first))
+
+        self._asking.ask(find, partial(self._on_found, uuid), partial(self._on_not_found, uuid))
+
+    def _on_found(self, uuid: str, found: _Found) -> None:
+        self._fingerprints[uuid] = found.fingerprint
+        self._problems.pop(uuid, None)
+        view = VmView(VmKey(self._uri, uuid), found.vm, found.layout)
+        self._views[uuid] = view
+        self.vm_updated.emit(view)
+        self._reads[uuid].settle()
+
+    def _on_not_found(self, uuid: str, error: SnapviewError) -> None:
+        self._tell_problem(uuid, error)
+        self._reads[uuid].settle()
+
+    def _tell_problem(self, uuid: str, error: SnapviewError) -> None:
+        if isinstance(error, ConnectionLost):
+            self._owed.add(uuid)
+        elif isinstance(error, NotFound):
+            self._forget(uuid)
+        elif self._problems.get(uuid) != error.message:
+            self._problems[uuid] = error.message
+            self.vm_unreadable.emit(VmKey(self._uri, uuid), error)
+
+    def _forget(self, uuid: str) -> None:
+        self._views.pop(uuid, None)
+        self._fingerprints.pop(uuid, None)
+        if uuid == self._visible:
+            self.stop()
+            self.vm_gone.emit(VmKey(self._uri, uuid))
+
+    # -- noticing what other clients change: libvirt sends no event for snapshots
+
+    @Slot()
+    def _on_timeout(self) -> None:
+        uuid = self._visible
+        if uuid is None or self._is_polling or (uuid in self._reads and self._reads[uuid].is_busy):
+            return
+        self._is_polling = True
+        self._asking.ask(
+            lambda host: host.read_fingerprint(uuid),
+            partial(self._on_fingerprint, uuid),
+            partial(self._on_no_fingerprint, uuid),
+        )
+
+    def _on_fingerprint(self, uuid: str, fingerprint: str) -> None:
+        self._is_polling = False
+        if uuid == self._visible and fingerprint != self._fingerprints.get(uuid):
+            self.read(uuid)
+
+    def _on_no_fingerprint(self, uuid: str, error: SnapviewError) -> None:
+        self._is_polling = False
+        if uuid == self._visible:
+            self._tell_problem(uuid, error)
+
+    # -- the hardware at a snapshot
+
+    def _start_detail(self) -> None:
+        uuid, snapshot = self._detail_wanted
+        key = VmKey(self._uri, uuid)
+
+        def on_read(detail: SnapshotDetail) -> None:
+            if self._detail_wanted == (uuid, snapshot):
+                self.detail_read.emit(key, detail)
+            self._detail.settle()
+
+        def on_failed(error: SnapviewError) -> None:
+            if self._detail_wanted == (uuid, snapshot):
+                self.detail_unreadable.emit(key, snapshot, error)
+            self._detail.settle()
+
+        self._asking.ask(lambda host: host.read_detail(uuid, snapshot), on_read, on_failed)
