@@ -1,0 +1,229 @@
+"""One run of the command line: its global options, its connections, and which VM is meant."""
+
+import difflib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Protocol
+
+from snapview.cli.errand import interruptible
+from snapview.cli.output import complain, note
+from snapview.cli.text import listing, quoted
+from snapview.core.errors import ConnectionLost, NotFound, NotPermitted, SnapviewError
+from snapview.core.operations import Host, Progress
+from snapview.core.vm import Snapshot, Vm, VmSummary
+
+DEMO_ALIAS = "demo"  # -c demo: the demo lab, whatever folder it lives in
+_DEFAULT_URIS = ("qemu:///system", "qemu:///session")
+
+
+class ExitStatus(IntEnum):
+    """What the shell gets to see; other programs rely on it."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NO_CONNECTION = 4
+    CANCELLED = 130
+
+
+def status_of(error: SnapviewError) -> ExitStatus:
+    """Return the exit status for an error."""
+    no_connection = isinstance(error, ConnectionLost | NotPermitted)
+    return ExitStatus.NO_CONNECTION if no_connection else ExitStatus.FAILED
+
+
+class Lab(Protocol):
+    """The demo lab, as far as the command line needs it."""
+
+    @property
+    def uri(self) -> str:
+        """The connection to it, also when it is not there."""
+        ...
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was made."""
+        ...
+
+    def ensure(self, report: Callable[[Progress], None]) -> str:
+        """Make it, or start what is there; return its URI."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop making it and take away what was begun; ``ensure`` raises. Any thread."""
+        ...
+
+    def remove(self) -> bool:
+        """Take it away with everything; return whether there was something."""
+        ...
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the command line needs from outside."""
+
+    make_host: Callable[[str], Host]
+    make_lab: Callable[[], Lab]
+    open_window: Callable[[Sequence[str]], int]
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    now: Callable[[], datetime] = _now
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVm:
+    """A VM together with the connection it was found on."""
+
+    host: Host
+    vm: Vm
+
+
+class Invocation:
+    """Options of this run and the hosts it opened. Used by one thread."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.as_json = False
+        self.is_verbose = False
+        self._uris: list[str] = []
+        self._hosts: list[Host] = []
+
+    def add_uri(self, uri: str) -> None:
+        """Take one ``-c``; the same one twice counts once."""
+        if uri == DEMO_ALIAS:
+            uri = self.services.make_lab().uri
+        if uri not in self._uris:
+            self._uris.append(uri)
+
+    def be_verbose(self) -> None:
+        """Show the log on stderr from now on."""
+        if not self.is_verbose:
+            self.is_verbose = True
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+            logging.getLogger("snapview").addHandler(handler)
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The connections to use: those asked for, else the user's default, else both local."""
+        if self._uris:
+            return tuple(self._uris)
+        default = self.services.environment.get("LIBVIRT_DEFAULT_URI", "")
+        return (default,) if default else _DEFAULT_URIS
+
+    def open_host(self, uri: str) -> Host:
+        """Connect; the host is closed with this invocation."""
+        host = self.services.make_host(uri)
+        self._hosts.append(host)
+        interruptible(host.connect)
+        return host
+
+    def list_all(self) -> Iterator[tuple[Host, tuple[VmSummary, ...]]]:
+        """List the VMs of all connections. One that fails is a warning, unless all do.
+
+        Raises:
+            SnapviewError: none could be read; the first one's error.
+        """
+        failures: list[tuple[str, SnapviewError]] = []
+        for uri in self.uris:
+            try:
+                host = self.open_host(uri)
+                found = interruptible(host.list_vms)
+            except SnapviewError as error:
+                failures.append((uri, error))
+                continue
+            yield host, found
+        if len(failures) < len(self.uris):
+            for uri, failure in failures:
+                note(f"snapview: warning: {quoted(uri)} is left out.")
+                complain(failure, is_verbose=self.is_verbose)
+            return
+        for uri, failure in failures[1:]:
+            note(f"snapview: {quoted(uri)} cannot be reached either.")
+            complain(failure, is_verbose=self.is_verbose)
+        raise failures[0][1]
+
+    def find_vm(self, text: str) -> FoundVm:
+        """Read the VM of that UUID, name or title.
+
+        Raises:
+            NotFound: there is none, or there are several.
+        """
+        everything = [
+            (host, summary) for host, summaries in self.list_all() for summary in summaries
+        ]
+        for matches in (
+            [(h, s) for h, s in everything if s.uuid == text.lower()],
+            [(h, s) for h, s in everything if s.name == text],
+            [(h, s) for h, s in everything if s.title and s.title == text],
+        ):
+            if len(matches) > 1:
+                raise _ambiguous_vm(text, matches)
+            if matches:
+                host, summary = matches[0]
+                return FoundVm(host, interruptible(host.read_vm, summary.uuid))
+        known = [s.name for _, s in everything]
+        raise NotFound(
+            f"There is no VM called {quoted(text)}.",
+            advice=_did_you_mean(text, [*known, *(s.title for _, s in everything if s.title)])
+            or ("“snapview list” shows all VMs." if known else "There is no VM at all here."),
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts:
+            host.close()
+        self._hosts.clear()
+
+
+def find_snapshot(vm: Vm, text: str) -> Snapshot:
+    """Return the snapshot of that name, or the only one of that title.
+
+    Raises:
+        NotFound: there is none, or there are several, or the snapshots cannot be read.
+    """
+    found = vm.tree.find(text)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NotFound(
+            f"{quoted(text)} is the title of several snapshots of {quoted(vm.name)}.",
+            advice="Use one of their names: " + listing(s.name for s in found) + ".",
+        )
+    if vm.problem:
+        raise NotFound(f"The snapshots of {quoted(vm.name)} are unknown.", advice=vm.problem)
+    candidates = [s.name for s in vm.tree] + [s.title for s in vm.tree if s.title]
+    raise NotFound(
+        f"{quoted(vm.name)} has no snapshot called {quoted(text)}.",
+        advice=_did_you_mean(text, candidates)
+        or (
+            f"“snapview tree {vm.name}” shows its snapshots."
+            if len(vm.tree)
+            else "It has no snapshots at all."
+        ),
+    )
+
+
+def _did_you_mean(text: str, candidates: Iterable[str]) -> str:
+    by_folded = {candidate.casefold(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(text.casefold(), by_folded, n=3, cutoff=0.5)
+    if not close:
+        return ""
+    return f"Did you mean {' or '.join(quoted(by_folded[folded]) for folded in close)}?"
+
+
+def _ambiguous_vm(text: str, matches: Sequence[tuple[Host, VmSummary]]) -> NotFound:
+    places = listing(f"{summary.uuid} on {host.uri}" for host, summary in matches)
+    return NotFound(
+        f"{quoted(text)} can mean several VMs: {places}.",
+        advice="Use the UUID, or name the connection with -c.",
+    )

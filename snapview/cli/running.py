@@ -1,0 +1,181 @@
+"""Plan an operation, do it, read the VM again, and say in one line what is true now.
+
+Success is never taken from libvirt's word: the line at the end comes from the VM as it was read
+afterwards, also when the operation failed or was cancelled.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import assert_never
+
+from snapview.cli.documents import (
+    outcome_document,
+    plan_document,
+    refusal_document,
+)
+from snapview.cli.errand import Errand, interruptible
+from snapview.cli.invocation import ExitStatus, FoundVm, Invocation, status_of
+from snapview.cli.output import Meter, complain, meter, note, print_document, say
+from snapview.cli.plan_text import plan_lines
+from snapview.cli.text import neutral, quoted
+from snapview.cli.verdict import checked, outcome_text
+from snapview.core.errors import SnapviewError
+from snapview.core.operations import (
+    Cancelled,
+    Done,
+    Failed,
+    Host,
+    Operation,
+    Outcome,
+    Progress,
+)
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.vm import Vm
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.1
+_SAMPLE_SECONDS = 0.5
+
+
+def run_operation(
+    invocation: Invocation,
+    found: FoundVm,
+    operation: Operation,
+    *,
+    command: str,
+    is_dry_run: bool = False,
+) -> ExitStatus:
+    """Carry out one operation, or only say what it would do."""
+    made = plan(found.vm, operation)
+    if isinstance(made, Refusal):
+        return _refuse(invocation, found.vm, made)
+    if is_dry_run:
+        if invocation.as_json:
+            print_document(plan_document(found.vm, made))
+        else:
+            for line in plan_lines(made):
+                say(line)
+        return ExitStatus.DONE
+    for warning in made.warnings:
+        note(f"snapview: warning: {neutral(warning)}")
+    outcome = _carry_out(invocation, found, made)
+    return _conclude(invocation, found, made, outcome, command)
+
+
+def _refuse(invocation: Invocation, vm: Vm, refusal: Refusal) -> ExitStatus:
+    note(f"snapview: refused: {neutral(refusal.reason)}")
+    if refusal.advice:
+        note(neutral(refusal.advice))
+    if invocation.as_json:
+        print_document(refusal_document(vm, refusal))
+    return ExitStatus.REFUSED
+
+
+def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
+    """Step the job on another thread; show how far it is; Ctrl-C asks it to stop."""
+    host = found.host
+    progress: list[Progress] = []  # the newest one last; only the job's thread appends
+
+    _log.info("%s of %s begins", type(made.operation).__name__, found.vm.uuid)
+    started_at = time.monotonic()
+    job = host.start(made.operation)
+
+    def step_to_the_end() -> Outcome:
+        while isinstance(state := job.step(), Progress):
+            progress[:] = [state]
+        return state
+
+    errand = Errand(step_to_the_end)
+    sampler = _Sampler(lambda: invocation.open_host(host.uri), found.vm.uuid)
+    with meter() as shown:
+        try:
+            _watch(errand, progress, sampler, shown)
+        except KeyboardInterrupt:
+            job.request_cancel()
+            note("snapview: cancelling. Press Ctrl-C again to leave it to libvirt.")
+            sampler.abort()
+            _watch(errand, progress, sampler, shown)
+    outcome = errand.result()
+    name, seconds = type(outcome).__name__, time.monotonic() - started_at
+    _log.info("%s after %.2f s: %s", type(made.operation).__name__, seconds, name)
+    return outcome
+
+
+def _watch(
+    errand: Errand[Outcome], progress: list[Progress], sampler: "_Sampler", shown: Meter
+) -> None:
+    while not errand.wait(_TICK_SECONDS):
+        newest = sampler.sample() or (progress[-1] if progress else None)
+        if newest is not None:
+            shown.show(newest)
+
+
+class _Sampler:
+    """Asks over a second connection how far a job is, since the first one is blocked by it.
+
+    The connection is made only for jobs that take longer than a moment, and its failure is none
+    of the job's: without it, there are no figures and no abort.
+    """
+
+    def __init__(self, open_host: Callable[[], Host], uuid: str) -> None:
+        self._open_host = open_host
+        self._uuid = uuid
+        self._host: Host | None = None
+        self._next_at = time.monotonic() + _SAMPLE_SECONDS
+        self._newest: Progress | None = None
+        self._is_broken = False
+
+    def sample(self) -> Progress | None:
+        """Return libvirt's figures, asked for at most twice a second."""
+        if time.monotonic() >= self._next_at and not self._is_broken:
+            self._next_at = time.monotonic() + _SAMPLE_SECONDS
+            self._newest = self._ask(lambda host: host.sample(self._uuid))
+        return self._newest
+
+    def abort(self) -> None:
+        """Ask libvirt to abort what it is doing for the VM."""
+        self._ask(lambda host: host.abort(self._uuid))
+
+    def _ask(self, question: Callable[[Host], Progress | None]) -> Progress | None:
+        try:
+            if self._host is None:
+                self._host = self._open_host()
+            host = self._host
+            return interruptible(question, host)
+        except SnapviewError as error:
+            _log.info("the second connection does not help: %s", error)
+            self._is_broken = True
+            return None
+
+
+def _conclude(
+    invocation: Invocation, found: FoundVm, made: Plan, outcome: Outcome, command: str
+) -> ExitStatus:
+    """Read the VM again and say what is true now."""
+    try:
+        vm: Vm | None = interruptible(found.host.read_vm, found.vm.uuid)
+    except SnapviewError as error:
+        vm = None
+        note(f"snapview: {quoted(found.vm.name)} cannot be read again.")
+        complain(error, is_verbose=invocation.is_verbose)
+    if isinstance(outcome, Done):
+        outcome = checked(found.vm, vm, made, outcome)
+    text = outcome_text(found.vm, vm, made, outcome)
+    if invocation.as_json:
+        print_document(outcome_document(vm, command, outcome, text))
+    match outcome:
+        case Done():
+            if not invocation.as_json:
+                say(text)
+            return ExitStatus.DONE
+        case Failed():
+            complain(outcome.error, is_verbose=invocation.is_verbose)
+            note(text)
+            return status_of(outcome.error)
+        case Cancelled():
+            note(text)
+            return ExitStatus.CANCELLED
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,110 @@
+"""What is true after an operation, in words, judged by the VM as it was read again. Pure."""
+
+from typing import assert_never
+
+from snapview.cli.text import counted, listing, neutral, quoted, run_state
+from snapview.core.errors import HostError
+from snapview.core.operations import (
+    Cancelled,
+    CreateSnapshot,
+    DeleteSnapshot,
+    Done,
+    EditDescription,
+    Failed,
+    Outcome,
+    RevertSnapshot,
+)
+from snapview.core.planning import Plan
+from snapview.core.vm import Vm
+
+
+def checked(before: Vm, after: Vm | None, made: Plan, outcome: Done) -> Done | Failed:
+    """Turn a success that cannot be seen in the VM into a failure."""
+    if after is None:
+        return outcome
+    if after.problem is not None:
+        error = HostError("The snapshots cannot be read to check the result.", advice=after.problem)
+        return Failed(error, outcome.changed)
+    missing = _what_is_missing(after, made, outcome)
+    if not missing:
+        return outcome
+    error = HostError(
+        f"libvirt reported success, but {missing}.",
+        advice=f"Look at “snapview tree {neutral(before.name)}”; another program may have changed "
+        "the VM at the same time.",
+    )
+    return Failed(error, outcome.changed)
+
+
+def _what_is_missing(vm: Vm, made: Plan, outcome: Done) -> str:
+    """Return what of the plan's promise does not hold, as half a sentence, or nothing."""
+    operation = made.operation
+    match operation:
+        case CreateSnapshot():
+            name = outcome.created or made.new_name
+            return "" if name in vm.tree else f"{quoted(name or 'the snapshot')} is not there"
+        case RevertSnapshot(snapshot=name):
+            if vm.tree.current != name:
+                return f"the VM does not stand at {quoted(name)}"
+            created = outcome.created
+            lacks_safety = created is not None and created not in vm.tree
+            return f"the safety snapshot {quoted(created or '')} is not there" * lacks_safety
+        case DeleteSnapshot(snapshots=names):
+            left = [name for name in names if name in vm.tree]
+            return f"{listing(map(quoted, left))} still exists" if left else ""
+        case EditDescription(snapshot=name, description=description):
+            edited = vm.tree.get(name)
+            is_same = edited is not None and edited.description == description
+            return "" if is_same else "the text is not the new one"
+        case _:
+            assert_never(operation)
+
+
+def outcome_text(before: Vm, after: Vm | None, made: Plan, outcome: Outcome) -> str:
+    """Return one line that says what is true now."""
+    state = state_text(after) if after else f"The state of {quoted(before.name)} is unknown."
+    match outcome:
+        case Done():
+            return f"{_done_text(before, after, made, outcome)} {state}"
+        case Failed():
+            return f"It failed. {state}"
+        case Cancelled():
+            return f"Cancelled. {state}"
+        case _:
+            assert_never(outcome)
+
+
+def _done_text(before: Vm, after: Vm | None, made: Plan, outcome: Done) -> str:
+    operation = made.operation
+    match operation:
+        case CreateSnapshot():
+            return f"Took {_labelled(after, outcome.created or made.new_name or '')}."
+        case RevertSnapshot():
+            text = f"Reverted to {_labelled(before, operation.snapshot)}."
+            if outcome.created:
+                text += f" The state before is kept as {_labelled(after, outcome.created)}."
+            return text
+        case DeleteSnapshot():
+            names = [_labelled(before, name) for name in operation.snapshots]
+            return f"Deleted {listing(names)}."
+        case EditDescription():
+            return f"Described {_labelled(after or before, operation.snapshot)}."
+        case _:
+            assert_never(operation)
+
+
+def _labelled(vm: Vm | None, name: str) -> str:
+    """Return a snapshot's title, with its name where they differ."""
+    snapshot = vm.tree.get(name) if vm else None
+    if snapshot is None or snapshot.label == name:
+        return quoted(name)
+    return f"{quoted(snapshot.label)} ({neutral(name)})"
+
+
+def state_text(vm: Vm) -> str:
+    """Return where the VM stands, as one sentence."""
+    if vm.problem is not None:
+        return f"The snapshots of {quoted(vm.name)} are unknown: {neutral(vm.problem)}"
+    count = counted(len(vm.tree), "snapshot")
+    stands = f", now at {_labelled(vm, vm.tree.current)}" if vm.tree.current else ""
+    return f"{quoted(vm.name)} has {count}{stands}, and is {run_state(vm.run_state)}."
