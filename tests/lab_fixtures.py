@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on the libvirt and QEMU of this machine."""
-    _sweep()
+    sweep()
     with _folder() as folder:
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=REAPER))
 
@@ -69,7 +69,7 @@ def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def lab11(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on libvirt 11.3 and QEMU 10, from a root folder of Debian 13 that is made once."""
-    _sweep()
+    sweep()
     root = _newer_root()
     with _folder() as folder:
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER_CHROOT]
@@ -124,7 +124,7 @@ def _folder() -> Iterator[Path]:
             folder.rmdir()
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Remove labs of test sessions that were killed: the folders nobody holds a lock on."""
     for folder in _LABS_FOLDER.glob(f"{_PREFIX}-*"):
         try:

@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -211,7 +212,14 @@ class PrivateDaemon:
         )
 
     def _is_marked(self) -> bool:
-        return not self.folder.is_symlink() and (self.folder / _MARKER).is_file()
+        """Say whether this account made the folder: root must not remove another's by mistake."""
+        if self.folder.is_symlink():
+            return False
+        try:
+            status = (self.folder / _MARKER).lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_uid == self.account.uid
 
     def _check_path(self) -> None:
         # libvirt separates its log outputs by spaces; it would log to the path's first half.
@@ -275,7 +283,7 @@ class PrivateDaemon:
             raise NotInstalled(
                 "There is no libvirt daemon on this machine.",
                 advice="Install libvirt and QEMU; the package is called libvirt-daemon-system "
-                "on Debian and Ubuntu, libvirt-daemon-kvm on Fedora.",
+                "on Debian and Ubuntu, libvirt on Fedora.",
             )
         arguments = [program, "--daemon", "--pid-file", str(self._pid_file)]
         failure = _run(

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from snapview.demo import daemon as daemon_module
 from snapview.demo.daemon import PrivateDaemon
 from snapview.demo.processes import Process, end, process_by_pid, processes
 from tests.lab import Lab
-from tests.lab_fixtures import REAPER
+from tests.lab_fixtures import REAPER, sweep
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -114,10 +115,11 @@ def _files_outside(pid: int, folder: Path) -> list[str]:
     """List the regular files that a process has open for writing outside the folder."""
     outside = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        target = link.readlink()
-        writable = link.lstat().st_mode & stat.S_IWUSR
-        if writable and target.is_file() and not target.is_relative_to(folder):
-            outside.append(str(target))
+        with suppress(FileNotFoundError):  # closed meanwhile
+            target = link.readlink()
+            writable = link.lstat().st_mode & stat.S_IWUSR
+            if writable and target.is_file() and not target.is_relative_to(folder):
+                outside.append(str(target))
     return outside
 
 
@@ -138,6 +140,15 @@ def test_start_twice_is_one_daemon(daemon: PrivateDaemon) -> None:
     daemon.start()
     assert daemon.pid == pid
     assert len(around(daemon.folder)) == 1
+
+
+def test_starts_at_the_same_moment_are_one_daemon(daemon: PrivateDaemon) -> None:
+    others = [PrivateDaemon(daemon.folder, launcher=REAPER) for _ in range(4)]
+    with ThreadPoolExecutor(len(others)) as pool:
+        for started in [pool.submit(other.start) for other in others]:
+            started.result()
+    assert len(around(daemon.folder)) == 1
+    Lab(daemon).virsh("list")
 
 
 def test_another_object_finds_it_without_its_pid_file(daemon: PrivateDaemon) -> None:
@@ -377,6 +388,28 @@ def test_root_without_an_account_for_qemu_is_refused(
     with pytest.raises(SnapviewError, match="no account for QEMU") as failure:
         PrivateDaemon(parent / "lab").start()
     assert "ordinary user" in failure.value.advice
+
+
+def test_labs_of_killed_test_sessions_are_swept_and_others_are_not(lab9: Lab) -> None:
+    abandoned = PrivateDaemon(
+        Path(tempfile.mkdtemp(prefix="snapview-lab-", dir="/var/tmp")), launcher=REAPER
+    )
+    abandoned.start()
+    sweep()
+    assert around(abandoned.folder) == []
+    assert not abandoned.folder.exists()
+    assert lab9.daemon.is_running
+
+
+@needs_root
+def test_a_folder_made_by_another_account_is_not_removed(daemon: PrivateDaemon) -> None:
+    daemon.start()
+    marker = daemon.folder / "snapview-private-libvirt"
+    os.chown(marker, 0, 0)
+    with pytest.raises(Conflict):
+        daemon.remove()
+    assert daemon.is_running
+    os.chown(marker, daemon.account.uid, daemon.account.gid)
 
 
 @needs_root
