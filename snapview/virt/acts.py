@@ -1,0 +1,216 @@
+"""Carry out a plan on one VM, step by step, and verify what came of it. Pure over ``VmPort``.
+
+The VM is read and planned again right before the first step, because it may have changed since
+the user said yes; and read again after the last, because libvirt's "done" is not a proof.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, assert_never
+
+from snapview.core.errors import Conflict, HostError
+from snapview.core.operations import (
+    Afterwards,
+    CreateSnapshot,
+    DeleteSnapshot,
+    EditDescription,
+    Operation,
+    Progress,
+    RevertSnapshot,
+    join_description,
+)
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning.create import disk_actions, memory_path
+from snapview.core.planning.revert import ends, safety_of
+from snapview.core.vm import Snapshot, SnapshotKind, Vm
+from snapview.virt.job import Steps
+from snapview.virt.xml import build_snapshot, with_description
+
+
+class VmPort(Protocol):
+    """What has to be asked of libvirt for one VM. Every call may block or raise SnapviewError."""
+
+    def create_snapshot(self, xml: str, *, disk_only: bool, live: bool) -> None:
+        """Take a snapshot; ``live`` lets the VM run while its memory is written to a file."""
+        ...
+
+    def revert(self, name: str, afterwards: Afterwards) -> None:
+        """Revert; ``afterwards`` is RUNNING, PAUSED or AS_IT_WAS."""
+        ...
+
+    def delete_snapshot(self, name: str) -> None:
+        """Delete one snapshot."""
+        ...
+
+    def snapshot_xml(self, name: str) -> str:
+        """Read a snapshot's whole document."""
+        ...
+
+    def redefine_snapshot(self, xml: str) -> None:
+        """Replace a snapshot's record."""
+        ...
+
+    def freeze(self) -> None:
+        """Have the guest agent freeze all file systems."""
+        ...
+
+    def thaw(self) -> None:
+        """Have the guest agent thaw them."""
+        ...
+
+    def stop(self) -> None:
+        """End the QEMU process at once."""
+        ...
+
+    def read(self) -> Vm:
+        """Read the VM anew."""
+        ...
+
+
+def steps_of(operation: Operation, port: VmPort) -> Steps:
+    """Return the steps of an operation; nothing happens before the first is asked for.
+
+    Raises (from the steps):
+        Conflict: planning refuses it, for the VM as it is now.
+        HostError: libvirt says done, but the VM does not look so.
+        SnapviewError: whatever libvirt refused.
+    """
+    vm = port.read()
+    planned = plan(vm, operation)
+    if isinstance(planned, Refusal):
+        raise Conflict(planned.reason, advice=planned.advice)
+    match planned.operation:
+        case CreateSnapshot() as create:
+            return (yield from _create(create, planned, vm, port))
+        case RevertSnapshot() as revert:
+            return (yield from _revert(revert, vm, port))
+        case DeleteSnapshot() as delete:
+            return (yield from _delete(delete, vm, port))
+        case EditDescription() as edit:
+            return (yield from _edit(edit, port))
+        case _:
+            assert_never(planned.operation)
+
+
+def _create(operation: CreateSnapshot, planned: Plan, vm: Vm, port: VmPort) -> Steps:
+    """Take a snapshot and see that it is there, with the overlays that the plan named."""
+    name = planned.new_name or ""
+    title = operation.title or name
+    is_external = operation.kind is SnapshotKind.EXTERNAL
+    memory_file = memory_path(vm, name) if is_external and operation.memory else None
+    disks = disk_actions(vm, operation, name)
+    xml = build_snapshot(
+        name,
+        join_description(name, title, operation.description),
+        memory_path=memory_file,
+        disks=disks,
+    )
+    yield Progress("take")
+    with _quiesced(port, wanted=operation.quiesce):
+        port.create_snapshot(xml, disk_only=is_external and memory_file is None, live=False)
+    after = port.read()
+    _require(name in after.tree, f"the snapshot “{title}” is not there")
+    active = {disk.target: disk.layers[0].path for disk in after.state_disks}
+    for disk in disks:
+        if disk.overlay is not None:
+            _require(active.get(disk.target) == disk.overlay.path, f"{disk.target} did not change")
+    return name
+
+
+def _revert(operation: RevertSnapshot, vm: Vm, port: VmPort) -> Steps:
+    """Keep the state of now if asked, revert, and see that the VM stands where it should."""
+    kept: str | None = None
+    if operation.safety_snapshot:
+        safety = plan(vm, safety_of(vm, operation))
+        if isinstance(safety, Refusal) or not isinstance(safety.operation, CreateSnapshot):
+            raise Conflict(f"The state of now cannot be kept: {getattr(safety, 'reason', '')}")
+        kept = yield from _create(safety.operation, safety, vm, port)
+    yield Progress("revert")
+    target = vm.tree[operation.snapshot]
+    wanted = ends(target, operation.afterwards)
+    port.revert(target.name, _flag_for(target, wanted))
+    if wanted is Afterwards.OFF:
+        _stop_if_on(port)
+    after = port.read()
+    _require(after.tree.current == target.name, "the VM does not stand on it")
+    missing = {s.name for s in vm.tree} - {s.name for s in after.tree}
+    _require(not missing, f"snapshots are gone: {', '.join(sorted(missing))}")
+    return kept
+
+
+def _flag_for(target: Snapshot, wanted: Afterwards) -> Afterwards:
+    """Return what to tell libvirt: only what differs from the snapshot's own state."""
+    if wanted is Afterwards.OFF:
+        # From memory libvirt cannot end "off": it loads it paused, and we stop it.
+        return Afterwards.PAUSED if target.has_memory else Afterwards.AS_IT_WAS
+    return Afterwards.AS_IT_WAS if wanted is ends(target, Afterwards.AS_IT_WAS) else wanted
+
+
+def _stop_if_on(port: VmPort) -> None:
+    if port.read().run_state.is_active:
+        port.stop()
+
+
+def _delete(operation: DeleteSnapshot, vm: Vm, port: VmPort) -> Steps:
+    """Delete in the planned order; after each one see that only it is gone."""
+    remaining = {snapshot.name for snapshot in vm.tree}
+    for name in operation.snapshots:
+        yield Progress("delete")
+        port.delete_snapshot(name)
+        after = port.read()
+        remaining.discard(name)
+        _require(name not in after.tree, f"“{vm.tree[name].label}” is still there")
+        missing = remaining - {snapshot.name for snapshot in after.tree}
+        _require(not missing, f"other snapshots are gone: {', '.join(sorted(missing))}")
+        _require_files(after)
+    return None
+
+
+def _require_files(vm: Vm) -> None:
+    """See that the chain still begins where snapshots and definition agree."""
+    current = vm.tree.get(vm.tree.current) if vm.tree.current else None
+    if current is None or current.kind is not SnapshotKind.EXTERNAL:
+        return
+    active = {disk.target: disk.layers[0].path for disk in vm.state_disks}
+    for disk in current.revert_overlays or current.disks:
+        if disk.overlay is not None and disk.target in active:
+            matches = active[disk.target] == disk.overlay.path
+            _require(matches, f"{disk.target} does not use the overlay of “{current.label}”")
+
+
+def _edit(operation: EditDescription, port: VmPort) -> Steps:
+    """Replace the description, everything else of the record untouched."""
+    name = operation.snapshot
+    text = join_description(name, operation.title, operation.description)
+    yield Progress("edit")
+    port.redefine_snapshot(with_description(port.snapshot_xml(name), text))
+    after = port.read().tree.get(name)
+    _require(after is not None, f"the snapshot “{name}” is gone")
+    _require(
+        after is not None
+        and (after.title, after.description) == (operation.title, operation.description),
+        "the description is not what was asked for",
+    )
+    return None
+
+
+@contextmanager
+def _quiesced(port: VmPort, *, wanted: bool) -> Iterator[None]:
+    """Freeze the guest's file systems around a piece of work; thaw them whatever happens."""
+    if not wanted:
+        yield
+        return
+    try:
+        port.freeze()
+        yield
+    finally:
+        port.thaw()
+
+
+def _require(holds: object, otherwise: str) -> None:
+    """Raise when what libvirt called done is not so."""
+    if not holds:
+        raise HostError(
+            f"libvirt reported success, but {otherwise}.",
+            advice="Look at the tree before you go on; another program may be at work on this VM.",
+        )

@@ -1,0 +1,160 @@
+"""libvirt's error codes as sentences with advice. Pure: takes numbers, knows no libvirt.
+
+Decided by code, never by text, save for the two catch-all codes, in which QEMU's own words are
+all there is.
+"""
+
+import errno
+from dataclasses import dataclass
+
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    NoSpace,
+    NotFound,
+    NotInstalled,
+    NotPermitted,
+    RevertRisky,
+    SnapviewError,
+    Unsupported,
+)
+
+# virterror.h
+INTERNAL, NO_MEMORY, NO_SUPPORT, NO_CONNECT, INVALID_ARG = 1, 2, 3, 5, 8
+FAILED, RPC, SYSTEM, NO_DOMAIN, AUTH, INVALID, UNSUPPORTED_CONFIG = 9, 39, 38, 42, 45, 55, 67
+TIMEOUT, NO_SNAPSHOT, AUTH_CANCELLED, REVERT_RISKY, ABORTED = 68, 72, 79, 77, 78
+COPY_ACTIVE, UNSUPPORTED, ACCESS_DENIED = 83, 84, 88
+NO_AGENT, AGENT_UNSYNCED, AGENT_COMMAND, AGENT_TIMEOUT = 86, 97, 112, 113
+NO_CLIENT_DRIVER = 5
+
+GROUP_ADVICE = (
+    "Add your account to the libvirt group (sudo usermod -aG libvirt $USER), log out and in again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtFault:
+    """What libvirt reported: its code, its words, and the system's error number if any."""
+
+    code: int
+    message: str
+    system_errno: int = 0
+
+
+_SIMPLE: dict[int, tuple[type[SnapviewError], str, str]] = {
+    NO_DOMAIN: (NotFound, "The VM does not exist any more.", "Refresh the list."),
+    NO_SNAPSHOT: (NotFound, "The snapshot does not exist any more.", "Refresh the tree."),
+    NO_SUPPORT: (Unsupported, "This host cannot do that.", "Another kind of snapshot may work."),
+    UNSUPPORTED_CONFIG: (
+        Unsupported,
+        "This host cannot do that for this VM.",
+        "Another kind of snapshot may work.",
+    ),
+    UNSUPPORTED: (
+        Unsupported,
+        "This host cannot do that for this VM.",
+        "Another kind of snapshot may work.",
+    ),
+    INVALID_ARG: (Unsupported, "This host does not accept that.", ""),
+    INVALID: (Conflict, "The VM's state does not allow that now.", "Refresh and look at the VM."),
+    TIMEOUT: (
+        Conflict,
+        "The VM is busy with another job.",
+        "Wait until that job has ended, then try again.",
+    ),
+    COPY_ACTIVE: (Conflict, "A disk of the VM is busy with a copy.", "Wait until it has ended."),
+    REVERT_RISKY: (
+        RevertRisky,
+        "The revert would throw away the VM's saved state.",
+        "Start the VM first, so that its saved state lives on.",
+    ),
+    ABORTED: (Conflict, "The job was cancelled.", ""),
+    RPC: (
+        ConnectionLost,
+        "The connection to libvirt was lost; the host may still be working.",
+        "snapview connects again by itself and reads the VM anew.",
+    ),
+    AUTH: (NotPermitted, "libvirt did not let this account in.", GROUP_ADVICE),
+    AUTH_CANCELLED: (NotPermitted, "The permission was not given.", GROUP_ADVICE),
+    ACCESS_DENIED: (NotPermitted, "This account may not do that.", GROUP_ADVICE),
+    NO_AGENT: (
+        Conflict,
+        "The guest agent does not answer.",
+        "Start qemu-guest-agent in the guest, or leave the freezing out.",
+    ),
+    AGENT_UNSYNCED: (Conflict, "The guest agent is out of step.", "Restart it in the guest."),
+    AGENT_COMMAND: (Conflict, "The guest agent failed.", "Check that the guest is not frozen."),
+    AGENT_TIMEOUT: (
+        Conflict,
+        "The guest agent did not answer in time.",
+        "Check that the guest is not frozen.",
+    ),
+}
+
+
+def to_error(fault: LibvirtFault, doing: str = "") -> SnapviewError:
+    """Turn a fault into an error with a sentence.
+
+    Args:
+        fault: what libvirt reported.
+        doing: what was under way, as ``take the snapshot``.
+    """
+    prefix = f"Could not {doing}. " if doing else ""
+    text = fault.message
+    if "No space left on device" in text or fault.system_errno == errno.ENOSPC:
+        sentence = f"{prefix}The file system of the images is full."
+        advice = "Free some space, then try again. Nothing of the VM was lost."
+        return NoSpace(sentence, advice=advice, detail=text)
+    known = _SIMPLE.get(fault.code)
+    if known is not None:
+        kind, sentence, advice = known
+        return kind(prefix + sentence, advice=advice, detail=text)
+    return _by_words(prefix, text)
+
+
+def _by_words(prefix: str, text: str) -> SnapviewError:
+    """Turn a catch-all code into a sentence, with QEMU's words where they say the cause."""
+    if "Permission denied" in text:
+        sentence = f"{prefix}The host's QEMU may not use one of the files."
+        advice = "Look at the owner of the images and at the host's AppArmor or SELinux messages."
+    elif '"write" lock' in text:
+        sentence = f"{prefix}Another program has one of the images open."
+        advice = "Stop that program (a backup, a second VM), then try again."
+    elif "Invalid job ID" in text:
+        sentence = f"{prefix}This host does not accept the snapshot's name."
+        advice = "Take it with a name of plain letters and digits."
+    else:
+        sentence = f"{prefix}libvirt said: {' '.join(text.split())}"
+        advice = "The VM was read anew, so what is shown is what is there."
+    return HostError(sentence, advice=advice, detail=text)
+
+
+def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> SnapviewError:
+    """Turn a failure to connect into an error.
+
+    Args:
+        fault: what libvirt reported.
+        uri: where to.
+        is_installed: whether this machine has a libvirt daemon at all.
+    """
+    is_remote = "+ssh" in uri or "+tls" in uri or "+tcp" in uri
+    denied = fault.system_errno in {errno.EACCES, errno.EPERM}
+    if denied or fault.code in {AUTH, AUTH_CANCELLED, ACCESS_DENIED}:
+        sentence = f"libvirt is there, but this account may not use {uri}."
+        return NotPermitted(sentence, advice=GROUP_ADVICE, detail=fault.message)
+    if is_remote:
+        sentence = f"The host behind {uri} cannot be reached."
+        advice = "Check the host's name and that ssh gets there without a password (ssh-agent)."
+        return ConnectionLost(sentence, advice=advice, detail=fault.message)
+    if fault.code in {NO_CONNECT, NO_SUPPORT, INVALID_ARG} and not fault.system_errno:
+        sentence = f"{uri} is not an address that libvirt understands."
+        advice = "Typical ones: qemu:///system, qemu:///session, qemu+ssh://user@host/system"
+        return ConnectionLost(sentence, advice=advice, detail=fault.message)
+    if not is_installed:
+        sentence = "There is no libvirt on this machine."
+        advice = "Install it: sudo apt install libvirt-daemon-system qemu-system-x86"
+        return NotInstalled(sentence, advice=advice, detail=fault.message)
+    sentence = f"The libvirt daemon behind {uri} does not answer."
+    advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
+    return ConnectionLost(sentence, advice=advice, detail=fault.message)
