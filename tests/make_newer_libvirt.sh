@@ -26,6 +26,7 @@ fi
 # nothing on other distributions, where debootstrap's default is right.
 configured_mirror() {
     command -v apt-get >/dev/null || return 0
+    # shellcheck disable=SC2016 # apt-get's own variables
     apt-get indextargets --format '$(SITE) $(ORIGIN) $(CODENAME)' 2>/dev/null |
         awk '$2 == "Debian" && $3 !~ /-/ && $1 ~ /\/debian\/?$/ { print $1; exit }'
 }

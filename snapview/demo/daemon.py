@@ -241,11 +241,11 @@ class PrivateDaemon:
     def _prepare_folder(self) -> None:
         self._make_folder()
         # From here on as the account: root must not write where the account may have laid a link.
+        self._run_as_account(["tee", str(self.folder / _MARKER)], text=_MARKER_TEXT)
         inner = ("run", "etc", "etc/libvirt", "cache", "data", "home", "log", "images")
         self._run_as_account(
             ["install", "-d", "-m", "0700", *(str(self.folder / i) for i in inner)]
         )
-        self._run_as_account(["tee", str(self.folder / _MARKER)], text=_MARKER_TEXT)
         self._run_as_account(["tee", str(self.folder / "etc/libvirt/qemu.conf")], text=_QEMU_CONF)
 
     def _make_folder(self) -> None:
@@ -253,13 +253,14 @@ class PrivateDaemon:
             raise Conflict(f"“{self.folder}” is not a folder.", advice="Choose another folder.")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._is_marked():
-                if any(self.folder.iterdir()):
-                    raise Conflict(
-                        f"“{self.folder}” holds something else.", advice="Choose an empty folder."
-                    )
-                if os.geteuid() == 0:
-                    os.chown(self.folder, self.account.uid, self.account.gid, follow_symlinks=False)
+            # In this order: another process may be setting it up, and its mark comes first.
+            is_empty = not any(self.folder.iterdir())
+            if not is_empty and not self._is_marked():
+                raise Conflict(
+                    f"“{self.folder}” holds something else.", advice="Choose an empty folder."
+                )
+            if is_empty and os.geteuid() == 0:
+                os.chown(self.folder, self.account.uid, self.account.gid, follow_symlinks=False)
         except OSError as error:
             raise NotPermitted(
                 f"“{self.folder}” cannot be used.",
