@@ -1,0 +1,1 @@
+"""The window's dialogs. Each asks ``plan`` at every change and shows what it says."""

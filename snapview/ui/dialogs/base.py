@@ -1,0 +1,130 @@
+"""What all dialogs about an operation have in common: the plan, the foot, a VM that may change.
+
+Hides that the plan is asked at every change, that the button follows it, and how a dialog ends
+when its VM disappears.
+"""
+
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from snapview.core.operations import Operation
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.vm import Vm
+from snapview.ui.colours import current_theme
+from snapview.ui.control_style import control_style
+from snapview.ui.icons import icon
+from snapview.ui.theme import GAP, INSET, SMALL_INSET
+from snapview.ui.widgets import button, column, hairline, label, literal, panel, row
+
+
+class StyledDialog(QDialog):
+    """A dialog with the window's look, that follows the desktop's palette while it is open."""
+
+    def __init__(self, parent: QWidget | None, title: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self._style = ""
+        self.restyle()
+
+    def restyle(self) -> None:
+        """Take the look of the palette of now."""
+        style = control_style()
+        if style != self._style:  # setting it changes palettes again: only when it differs
+            self._style = style
+            self.setStyleSheet(style)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the desktop's palette."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ApplicationPaletteChange:
+            self.restyle()
+
+    def add_foot(self, layout: QVBoxLayout, *buttons: QPushButton) -> QLabel:
+        """Add the bar at the bottom: a note at the left, the buttons at the right."""
+        foot = panel("window")
+        line = row(foot, spacing=GAP)
+        line.setContentsMargins(INSET, SMALL_INSET, INSET, SMALL_INSET)
+        note = label("", "secondary", wraps=True)
+        line.addWidget(note, 1)
+        for each in buttons:
+            line.addWidget(each)
+        layout.addWidget(hairline())
+        layout.addWidget(foot)
+        return note
+
+
+class OperationDialog(StyledDialog):
+    """Asks for one operation. Subclasses build the body and say which operation it is.
+
+    Emits ``submitted`` with the complete operation of the plan that was shown.
+    """
+
+    submitted = Signal(object)  # Operation
+
+    def __init__(self, vm: Vm, parent: QWidget | None, title: str, go: tuple[str, str]) -> None:
+        """Build the frame; subclasses then fill ``body`` and call ``replan``.
+
+        Args:
+            vm: the VM as last read.
+            parent: the window.
+            title: of the dialog.
+            go: text and icon of the button that does it.
+        """
+        super().__init__(parent, title)
+        self.vm = vm
+        self._planned: Plan | Refusal | None = None
+        layout = column(self, spacing=0)
+        self.body = panel("base")
+        self.body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        layout.addWidget(self.body, 1)
+        self.cancel_button = button(self.tr("Cancel"))
+        self.go_button = button(go[0], "filled", icon(go[1], current_theme().on_filled))
+        self.go_button.setDefault(True)
+        self.note = self.add_foot(layout, self.cancel_button, self.go_button)
+        self.cancel_button.clicked.connect(self.reject)
+        self.go_button.clicked.connect(self._on_go)
+
+    # -- for subclasses
+
+    def operation(self) -> Operation:
+        """Return what the dialog asks for as it is filled in now."""
+        raise NotImplementedError
+
+    def show_plan(self, planned: Plan | Refusal) -> None:
+        """Show what will happen."""
+        raise NotImplementedError
+
+    def replan(self) -> None:
+        """Ask what would happen now, and show it."""
+        planned = plan(self.vm, self.operation())
+        self._planned = planned
+        self.go_button.setEnabled(isinstance(planned, Plan))
+        refused = planned.reason if isinstance(planned, Refusal) else ""
+        self.go_button.setToolTip(literal(refused))
+        self.show_plan(planned)
+
+    def set_go(self, text: str, icon_name: str) -> None:
+        """Give the button that does it another text and icon."""
+        self.go_button.setText(text)
+        self.go_button.setIcon(icon(icon_name, current_theme().on_filled))
+
+    # -- for the window
+
+    @property
+    def planned(self) -> Plan | Refusal | None:
+        """What the dialog shows."""
+        return self._planned
+
+    def show_vm(self, vm: Vm) -> None:
+        """Go on with the VM as it is now: somebody may have changed it."""
+        if vm != self.vm:
+            self.vm = vm
+            self.replan()
+
+    def _on_go(self) -> None:
+        self.replan()
+        if isinstance(self._planned, Plan):
+            self.submitted.emit(self._planned.operation)
+            self.accept()

@@ -1,0 +1,203 @@
+"""The dialog that puts a VM back: what is kept, what is lost, and the safety snapshot."""
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QRadioButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from snapview.core.operations import Afterwards, RevertSnapshot
+from snapview.core.planning import Plan, Refusal
+from snapview.core.vm import Snapshot, SnapshotState, Vm
+from snapview.ui.colours import Severity, current_theme
+from snapview.ui.dialogs.base import OperationDialog
+from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, step_lines
+from snapview.ui.format import relative_text, time_text
+from snapview.ui.icons import icon
+from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
+from snapview.ui.widgets import (
+    ElidedLabel,
+    IconLabel,
+    clear,
+    column,
+    hairline,
+    label,
+    panel,
+    row,
+)
+
+
+class RevertDialog(OperationDialog):
+    """Asks for a ``RevertSnapshot``."""
+
+    def __init__(self, vm: Vm, snapshot: str, parent: QWidget | None = None) -> None:
+        super().__init__(vm, parent, "", ("", "revert"))
+        self._name = snapshot
+        self._shown: Plan | Refusal | None = None
+        self.safety = QCheckBox(self.tr("Take a &safety snapshot first"))
+        self.safety.setChecked(True)
+        self._safety_note = label("", "secondary", wraps=True)
+        self.choices = {
+            Afterwards.RUNNING: QRadioButton(self.tr("r&unning")),
+            Afterwards.PAUSED: QRadioButton(self.tr("&paused")),
+            Afterwards.OFF: QRadioButton(self.tr("&off")),
+        }
+        self.choices[_as_it_was(self._snapshot)].setChecked(True)
+        self.setWindowTitle(
+            self.tr("Revert {vm} to “{what}”").format(vm=vm.name, what=self._snapshot.label)
+        )
+        self._kept = column(spacing=GAP)
+        self._lost = column(spacing=GAP)
+        self._more = column(spacing=GAP)
+        self._build()
+        self.safety.toggled.connect(self.replan)
+        for each in self.choices.values():
+            each.toggled.connect(self._on_choice_toggled)
+        self.replan()
+        self.resize(680, 520)
+        self.go_button.setFocus()
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self.vm.tree.get(self._name) or Snapshot(self._name)
+
+    def operation(self) -> RevertSnapshot:
+        """Return the revert as it is chosen now."""
+        chosen = next(after for after, each in self.choices.items() if each.isChecked())
+        as_it_was = chosen is _as_it_was(self._snapshot)
+        title = self.tr("before revert to “{what}”").format(what=self._snapshot.label)
+        return RevertSnapshot(
+            self.vm.uuid,
+            self._name,
+            safety_snapshot=self.safety.isChecked(),
+            safety_title=title if self.safety.isChecked() else "",
+            afterwards=Afterwards.AS_IT_WAS if as_it_was else chosen,
+        )
+
+    def show_plan(self, planned: Plan | Refusal) -> None:
+        """Show what is kept and lost, or the refusal."""
+        safe = self.safety.isChecked()
+        self.set_go(self.tr("&Keep and revert") if safe else self.tr("&Revert"), "revert")
+        if planned == self._shown:
+            return
+        self._shown = planned
+        for layout in (self._kept, self._lost, self._more):
+            clear(layout)
+        self._kept.addWidget(label(self.tr("Kept"), "heading"))
+        self._lost.addWidget(label(self.tr("Lost"), "heading"))
+        if isinstance(planned, Refusal):
+            self._more.addWidget(refusal_box(planned))
+            self.note.setText("")
+        else:
+            self._show_accepted(planned)
+        for layout in (self._kept, self._lost):
+            layout.addStretch(1)
+
+    def _show_accepted(self, planned: Plan) -> None:
+        for text in planned.kept:
+            self._kept.addLayout(bullet("good", text))
+        for text in planned.lost:
+            self._lost.addLayout(bullet("warning", text))
+        if not planned.lost:
+            self._lost.addLayout(bullet("minus", self.tr("Nothing")))
+        for warning in planned.warnings:
+            self._more.addWidget(message_box(Severity.WARNING, warning))
+        self._more.addWidget(label(self.tr("What happens"), "heading"))
+        for step in planned.steps:
+            self._more.addWidget(step_lines(step))
+        undo = planned.undo or self.tr("This cannot be taken back.")
+        self.note.setText(self.tr("Undo: {how}").format(how=undo) if planned.undo else undo)
+
+    # -- building
+
+    def _build(self) -> None:
+        inner = panel("base")
+        layout = column(inner, spacing=SMALL_INSET, margin=INSET)
+        layout.addLayout(self._way())
+        columns = row(spacing=INSET)
+        columns.addLayout(self._kept, 1)
+        columns.addLayout(self._lost, 1)
+        layout.addLayout(columns)
+        layout.addWidget(self._safety_box())
+        self._add_afterwards(layout)
+        layout.addWidget(hairline())
+        layout.addLayout(self._more)
+        layout.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(inner)
+        column(self.body, spacing=0).addWidget(area)
+
+    def _way(self) -> QVBoxLayout:
+        """Return the line "You are here → the snapshot"."""
+        line = row(spacing=10)
+        line.addWidget(_place(self.tr("You are here"), "field"))
+        line.addWidget(IconLabel(icon("arrow-right", current_theme().accent)))
+        moment = self._snapshot.created_at
+        target = f"{self._snapshot.label}, {time_text(moment)}"
+        place = _place(target, "target")
+        place.setToolTip(relative_text(moment))
+        line.addWidget(place)
+        line.addStretch(1)
+        made = column(spacing=0)
+        made.addLayout(line)
+        return made
+
+    def _safety_box(self) -> QWidget:
+        box = panel("accent")
+        layout = column(box, spacing=2, margin=SMALL_INSET)
+        font = self.safety.font()
+        font.setWeight(font.Weight.DemiBold)
+        self.safety.setFont(font)
+        layout.addWidget(self.safety)
+        title = self.tr("before revert to “{what}”").format(what=self._snapshot.label)
+        inset = row(spacing=0)
+        inset.setContentsMargins(25, 0, 0, 0)
+        text = self.tr("The state of now is kept as “{title}”.").format(title=title)
+        inset.addWidget(label(text, "secondary", wraps=True))
+        layout.addLayout(inset)
+        self.safety.setAccessibleDescription(text)
+        return box
+
+    def _add_afterwards(self, layout: QVBoxLayout) -> None:
+        line = row(spacing=INSET)
+        line.addWidget(label(self.tr("Afterwards the VM is"), "note"))
+        group = QButtonGroup(self)
+        for each in self.choices.values():
+            group.addButton(each)
+            line.addWidget(each)
+        line.addStretch(1)
+        layout.addLayout(line)
+        layout.addWidget(label(self._afterwards_note(), "secondary", wraps=True))
+        layout.addSpacing(TINY)
+
+    def _afterwards_note(self) -> str:
+        if self._snapshot.has_memory:
+            return self.tr("Programs go on where they were at the snapshot.")
+        return self.tr("It starts from its disk: this snapshot holds no memory.")
+
+    def _on_choice_toggled(self) -> None:
+        if self.sender() is None or any(each.isChecked() for each in self.choices.values()):
+            self.replan()
+
+
+def _place(text: str, kind: str) -> QWidget:
+    place = panel(kind)
+    layout = row(place, spacing=0)
+    layout.setContentsMargins(10, 4, 10, 4)
+    layout.addWidget(ElidedLabel(text, "heading"))
+    return place
+
+
+def _as_it_was(snapshot: Snapshot) -> Afterwards:
+    """Return what the VM does after a revert when nothing else is asked for."""
+    if not snapshot.has_memory:
+        return Afterwards.OFF
+    is_paused = snapshot.state is SnapshotState.PAUSED
+    return Afterwards.PAUSED if is_paused else Afterwards.RUNNING

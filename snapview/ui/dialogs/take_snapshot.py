@@ -1,0 +1,250 @@
+"""The dialog that takes a snapshot: what to call it and keep at the left, the plan at the right.
+
+Hides which kind is offered first: the recommended one, as long as the user has chosen none.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from PySide6.QtCore import QLocale, Qt
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QButtonGroup,
+    QCheckBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QRadioButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from snapview.core.operations import CreateSnapshot
+from snapview.core.planning import Plan, Refusal, plan, recommended_kind
+from snapview.core.vm import RunState, SnapshotKind, Vm
+from snapview.ui.dialogs.base import OperationDialog
+from snapview.ui.dialogs.plan_view import PlanView
+from snapview.ui.theme import GAP, INSET, TINY
+from snapview.ui.widgets import column, hairline, label, panel, row
+
+LEFT_WIDTH = 330
+INDENT = 25  # of the words under a radio button
+TITLE_LIMIT = 200  # letters: a title is a line, not a page
+
+
+class TakeSnapshotDialog(OperationDialog):
+    """Asks for a ``CreateSnapshot``."""
+
+    def __init__(
+        self, vm: Vm, parent: QWidget | None = None, *, memory: bool | None = None
+    ) -> None:
+        """Offer a snapshot.
+
+        Args:
+            vm: the VM as last read.
+            parent: the window.
+            memory: preselect with or without memory; None: with, when the VM has any.
+        """
+        super().__init__(vm, parent, "", ("", "camera"))
+        self.setWindowTitle(self.tr("Take snapshot of {vm}").format(vm=vm.name))
+        self.set_go(self.tr("&Take snapshot"), "camera")
+        self.name = QLineEdit(self._offered_title())
+        self.name.setMaxLength(TITLE_LIMIT)
+        self.description = QPlainTextEdit()
+        self.with_memory = QRadioButton(self.tr("Disk and &memory"))
+        self.disk_only = QRadioButton(self.tr("Dis&k only"))
+        self.internal = QRadioButton(self.tr("&Inside the image"))
+        self.external = QRadioButton(self.tr("In n&ew files"))
+        self.quiesce = QCheckBox(self.tr("&Freeze the guest’s file systems meanwhile"))
+        self._quiesce_note = label("", "secondary", wraps=True)
+        self._memory_note = label("", "secondary", wraps=True)
+        self._recommended = label("", "secondary", wraps=True)
+        self._kind_was_chosen = False
+        self.view = PlanView()
+        self._build()
+        self._follow_vm()
+        wants_memory = vm.run_state.is_active if memory is None else memory
+        (self.with_memory if wants_memory else self.disk_only).setChecked(True)
+        self._choose_kind()
+        self._connect()
+        self.replan()
+        self.resize(740, 580)
+        self.name.setFocus()
+        self.name.selectAll()
+
+    def operation(self) -> CreateSnapshot:
+        """Return the snapshot as it is described now."""
+        return CreateSnapshot(
+            self.vm.uuid,
+            title=" ".join(self.name.text().split()),
+            description=self.description.toPlainText().strip(),
+            kind=SnapshotKind.INTERNAL if self.internal.isChecked() else SnapshotKind.EXTERNAL,
+            memory=self.with_memory.isChecked(),
+            quiesce=self.quiesce.isEnabled() and self.quiesce.isChecked(),
+        )
+
+    def show_plan(self, planned: Plan | Refusal) -> None:
+        """Show the verdict and the steps."""
+        self.view.show_plan(planned)
+        undo = planned.undo if isinstance(planned, Plan) else ""
+        self.note.setText(self.tr("Undo: {how}").format(how=undo) if undo else "")
+
+    def show_vm(self, vm: Vm) -> None:
+        """Go on with the VM as it is now."""
+        if vm == self.vm:
+            return
+        self.vm = vm
+        self._follow_vm()
+        self._on_memory_toggled()
+
+    # -- building
+
+    def _build(self) -> None:
+        halves = row(self.body, spacing=0)
+        left = QWidget()
+        left.setFixedWidth(LEFT_WIDTH)
+        form = column(left, spacing=TINY)
+        form.setContentsMargins(INSET, INSET, INSET, INSET)
+        self._add_names(form)
+        form.addSpacing(GAP)
+        form.addWidget(label(self.tr("What to keep"), "caption"))
+        self._add_choice(form, self.with_memory, self._memory_note)
+        disk_note = self.tr("Like after a power cut; starts afresh")
+        self._add_choice(form, self.disk_only, label(disk_note, "secondary", wraps=True))
+        form.addSpacing(GAP)
+        form.addWidget(label(self.tr("Where"), "caption"))
+        inside = self.tr("Internal: no new file, and branches are easy")
+        self._add_choice(form, self.internal, label(inside, "secondary", wraps=True))
+        beside = self.tr("External: the image is frozen, writing goes to an overlay")
+        self._add_choice(form, self.external, label(beside, "secondary", wraps=True))
+        form.addWidget(self._recommended)
+        form.addSpacing(GAP)
+        form.addWidget(hairline())
+        form.addSpacing(TINY)
+        self._add_choice(form, self.quiesce, self._quiesce_note)
+        form.addStretch(1)
+        halves.addWidget(left)
+        halves.addWidget(hairline(vertical=True))
+        halves.addWidget(self._plan_area(), 1)
+        for buttons in ((self.with_memory, self.disk_only), (self.internal, self.external)):
+            group = QButtonGroup(self)
+            for each in buttons:
+                group.addButton(each)
+
+    def _add_names(self, form: QVBoxLayout) -> None:
+        name = label(self.tr("&Name"), "caption")
+        name.setBuddy(self.name)
+        description = label(self.tr("&Description (optional)"), "caption")
+        description.setBuddy(self.description)
+        self.name.setAccessibleName(self.tr("Name"))
+        self.description.setAccessibleName(self.tr("Description"))
+        self.description.setPlaceholderText(self.tr("What will you try next?"))
+        self.description.setTabChangesFocus(True)
+        self.description.setFixedHeight(56)
+        form.addWidget(name)
+        form.addWidget(self.name)
+        form.addSpacing(GAP)
+        form.addWidget(description)
+        form.addWidget(self.description)
+
+    def _add_choice(self, form: QVBoxLayout, choice: QAbstractButton, note: QLabel) -> None:
+        form.addSpacing(TINY)
+        form.addWidget(choice)
+        inset = row(spacing=0)
+        inset.setContentsMargins(INDENT, 0, 0, 0)
+        inset.addWidget(note)
+        form.addLayout(inset)
+        choice.setAccessibleDescription(note.text())
+
+    def _plan_area(self) -> QScrollArea:
+        inner = panel("base")
+        column(inner, margin=INSET).addWidget(self.view)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inner)
+        area.setAccessibleName(self.tr("What will happen"))
+        return area
+
+    def _connect(self) -> None:
+        self.name.textChanged.connect(self.replan)
+        self.description.textChanged.connect(self.replan)
+        self.with_memory.toggled.connect(self._on_memory_toggled)
+        self.internal.clicked.connect(self._on_kind_clicked)
+        self.external.clicked.connect(self._on_kind_clicked)
+        self.internal.toggled.connect(self._on_kind_toggled)
+        self.quiesce.toggled.connect(self.replan)
+
+    # -- following choices and the VM
+
+    def _on_memory_toggled(self) -> None:
+        if not self._kind_was_chosen:
+            self._choose_kind()
+        self._follow_quiesce()
+        self.replan()
+
+    def _on_kind_clicked(self) -> None:
+        self._kind_was_chosen = True
+
+    def _on_kind_toggled(self) -> None:
+        self._follow_quiesce()
+        self.replan()
+
+    def _choose_kind(self) -> None:
+        """Preselect the recommended kind, or the other one where only that is possible."""
+        recommended = recommended_kind(self.vm)
+        other = (
+            SnapshotKind.EXTERNAL if recommended is SnapshotKind.INTERNAL else SnapshotKind.INTERNAL
+        )
+        asked = replace(self.operation(), title="", quiesce=False)
+        possible = [
+            kind
+            for kind in (recommended, other)
+            if isinstance(plan(self.vm, replace(asked, kind=kind)), Plan)
+        ]
+        kind = possible[0] if possible else recommended
+        (self.internal if kind is SnapshotKind.INTERNAL else self.external).setChecked(True)
+
+    def _follow_vm(self) -> None:
+        is_active = self.vm.run_state.is_active
+        self.with_memory.setEnabled(is_active)
+        note = self.tr("Programs go on where they were")
+        if not is_active:
+            note = self.tr("The VM is off, so there is no memory to keep")
+            self.disk_only.setChecked(True)
+        self._memory_note.setText(note)
+        word = (
+            self.tr("inside the image")
+            if recommended_kind(self.vm) is SnapshotKind.INTERNAL
+            else self.tr("in new files")
+        )
+        self._recommended.setText(self.tr("Recommended for this VM: {where}").format(where=word))
+        self._follow_quiesce()
+
+    def _follow_quiesce(self) -> None:
+        reason = self._why_no_quiesce()
+        self.quiesce.setEnabled(not reason)
+        self._quiesce_note.setText(reason or self.tr("By the guest agent; the disk is then clean"))
+
+    def _why_no_quiesce(self) -> str:
+        if self.vm.run_state is not RunState.RUNNING:
+            return self.tr("Only while the VM runs")
+        if self.with_memory.isChecked() or self.internal.isChecked():
+            return self.tr("Only for “disk only” in new files")
+        if not self.vm.hardware.has_guest_agent:
+            return self.tr("Needs the QEMU guest agent; this VM has no channel for it")
+        return ""
+
+    def _offered_title(self) -> str:
+        """Return a name that is not taken: what most people want to say, and when."""
+        now = datetime.now().astimezone()
+        month = QLocale().monthName(now.month, QLocale.FormatType.ShortFormat)
+        moment = f"{now.day} {month} {now:%H:%M}"
+        offered = self.tr("before changes, {moment}").format(moment=moment)
+        taken = {snapshot.label for snapshot in self.vm.tree}
+        number, title = 1, offered
+        while title in taken:
+            number += 1
+            title = f"{offered} ({number})"
+        return title

@@ -1,0 +1,345 @@
+"""The small building blocks of the window: labels, buttons, hairlines, panels.
+
+Hides how Qt is kept from reading markup in hostile names, and how a control says to the style
+sheet what it is.
+"""
+
+import html
+import re
+
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QGuiApplication, QIcon, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QBoxLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from snapview.ui.colours import Severity
+from snapview.ui.control_style import control_style
+
+ICON_PX = 16
+LINK_EDGE_PX = 10  # border and padding of a link, both sides
+LONGEST_RUN = 24  # letters without a place to break a line
+
+
+def literal(text: str) -> str:
+    """Return ``text`` for a tooltip, which Qt would else read as markup if it looks like it."""
+    if "<" not in text:
+        return text
+    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
+
+
+def breakable(text: str) -> str:
+    """Return ``text`` with invisible places to break its lines, for words without end."""
+
+    def broken(run: re.Match[str]) -> str:
+        word = run.group()
+        parts = (word[at : at + LONGEST_RUN] for at in range(0, len(word), LONGEST_RUN))
+        return "\u200b".join(parts)
+
+    return re.sub(rf"\S{{{LONGEST_RUN + 1},}}", broken, text)
+
+
+def label(text: str, role: str = "text", *, wraps: bool = False) -> QLabel:
+    """Return a label that shows its text literally, in one of the style's roles."""
+    made = QLabel()
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setProperty("role", role)
+    made.setText(breakable(text) if wraps else text)
+    made.setWordWrap(wraps)
+    if wraps:
+        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    return made
+
+
+def button(text: str, kind: str = "normal", icon: QIcon | None = None) -> QPushButton:
+    """Return a push button: ``normal``, ``filled``, ``small``, ``link`` or ``plain``."""
+    made = QPushButton(text)
+    made.setProperty("kind", kind)
+    made.setAutoDefault(False)
+    made.setIconSize(QSize(ICON_PX, ICON_PX))
+    if icon is not None:
+        made.setIcon(icon)
+    if kind == "link":
+        made.setCursor(Qt.CursorShape.PointingHandCursor)
+        made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def hairline(*, vertical: bool = False) -> QWidget:
+    """Return a line of one pixel."""
+    line = panel("hairline")
+    if vertical:
+        line.setFixedWidth(1)
+    else:
+        line.setFixedHeight(1)
+    return line
+
+
+def panel(kind: str) -> QWidget:
+    """Return a plain surface: ``window``, ``base``, ``sidebar``, ``accent``, a severity."""
+    made = QWidget()
+    made.setProperty("panel", kind)
+    made.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+    return made
+
+
+def set_style_property(widget: QWidget, name: str, value: str) -> None:
+    """Change a property the style sheet asks for, and have the widget look like it."""
+    if widget.property(name) == value:
+        return
+    widget.setProperty(name, value)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def set_severity(made: QWidget, severity: Severity | None) -> None:
+    """Colour a label as that severity, or as ordinary text."""
+    set_style_property(made, "severity", severity.value if severity else "")
+
+
+def row(parent: QWidget | None = None, *, spacing: int = 8, margin: int = 0) -> QHBoxLayout:
+    """Return a horizontal layout."""
+    made = QHBoxLayout(parent) if parent else QHBoxLayout()
+    _space(made, spacing, margin)
+    return made
+
+
+def column(parent: QWidget | None = None, *, spacing: int = 8, margin: int = 0) -> QVBoxLayout:
+    """Return a vertical layout."""
+    made = QVBoxLayout(parent) if parent else QVBoxLayout()
+    _space(made, spacing, margin)
+    return made
+
+
+def _space(layout: QBoxLayout, spacing: int, margin: int) -> None:
+    layout.setSpacing(spacing)
+    layout.setContentsMargins(margin, margin, margin, margin)
+
+
+def clear(layout: QLayout) -> None:
+    """Remove everything from a layout and delete it."""
+    while (item := layout.takeAt(0)) is not None:
+        widget, inner = item.widget(), item.layout()
+        if widget is not None:
+            widget.hide()
+            widget.deleteLater()
+        elif inner is not None:
+            clear(inner)
+            inner.deleteLater()
+
+
+class ElidedLabel(QFrame):
+    """One line of literal text that gives way: elided where it does not fit, whole as tooltip.
+
+    The whole text can be copied by Ctrl+C and by the context menu.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        role: str = "text",
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        *,
+        whole: str = "",
+    ) -> None:
+        """Make the label.
+
+        Args:
+            text: what to show.
+            role: of the style.
+            mode: where the text gives way.
+            whole: a longer form, for the tooltip and for copying: the path of a file.
+        """
+        super().__init__()
+        self._mode = mode
+        self._whole = whole
+        self._text = ""
+        self._label = label("", role)
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        row(self, spacing=0).addWidget(self._label)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        copy = QAction(self.tr("Copy"), self)
+        copy.triggered.connect(self._copy)
+        self.addAction(copy)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.set_text(text)
+
+    def text(self) -> str:
+        """Return the whole text."""
+        return self._text
+
+    def set_text(self, text: str) -> None:
+        """Show another text."""
+        self._text = text
+        self.setAccessibleName(text)
+        self.updateGeometry()
+        self._elide()
+
+    def set_severity(self, severity: Severity | None) -> None:
+        """Colour the text as that severity, or as ordinary text."""
+        set_severity(self._label, severity)
+
+    def shown_text(self) -> str:
+        """Return what is left of the text at the present width."""
+        return self._label.text()
+
+    def sizeHint(self) -> QSize:
+        """Return room for the whole text."""
+        metrics = self._label.fontMetrics()
+        line = self._text.replace("\n", " ")
+        return QSize(metrics.horizontalAdvance(line) + 4, metrics.height() + 2)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return room for a few letters."""
+        metrics = self._label.fontMetrics()
+        return QSize(metrics.averageCharWidth() * 4, metrics.height() + 2)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Elide anew."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Elide anew for another font."""
+        super().changeEvent(event)
+        if event.type() in {QEvent.Type.FontChange, QEvent.Type.StyleChange}:
+            self._elide()
+
+    def _elide(self) -> None:
+        metrics = self._label.fontMetrics()
+        line = self._text.replace("\n", " ")
+        shown = metrics.elidedText(line, self._mode, max(0, self.contentsRect().width()))
+        self._label.setText(shown)
+        whole = self._whole or (self._text if shown != line else "")
+        self.setToolTip(literal(whole))
+
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(self._whole or self._text)
+
+
+class LinkButton(QPushButton):
+    """A link that gives way: elided where it does not fit, whole as tooltip."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._whole = text
+        self.setProperty("kind", "link")
+        self.setAutoDefault(False)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(text)
+        self._elide()
+
+    def sizeHint(self) -> QSize:
+        """Return room for the whole text."""
+        line = self._whole.replace("\n", " ")
+        width = self.fontMetrics().horizontalAdvance(line) + LINK_EDGE_PX
+        return QSize(width, self.fontMetrics().height() + 6)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return room for a few letters."""
+        return QSize(self.fontMetrics().averageCharWidth() * 4, self.fontMetrics().height() + 6)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Elide anew."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        line = self._whole.replace("\n", " ")
+        room = max(0, self.width() - LINK_EDGE_PX + 2)
+        shown = self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideRight, room)
+        self.setText(shown.replace("&", "&&"))  # a name has no mnemonic
+        self.setToolTip(literal(self._whole) if shown != line else "")
+
+
+class SplitButton(QWidget):
+    """A filled button with a narrow second one that opens a menu."""
+
+    clicked = Signal()
+
+    def __init__(self, action: QAction, menu: QMenu, icon: QIcon, arrow: QIcon) -> None:
+        super().__init__()
+        self._action = action
+        self._main = button(action.text(), "filled", icon)
+        self._main.setProperty("side", "left")
+        self._more = button("", "filled", arrow)
+        self._more.setProperty("side", "right")
+        self._more.setMenu(menu)
+        self._more.setAccessibleName(self.tr("What to keep"))
+        layout = row(self, spacing=0)
+        layout.addWidget(self._main)
+        layout.addWidget(self._more)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._main.clicked.connect(action.trigger)
+        action.changed.connect(self._follow)
+        self._follow()
+
+    def set_icons(self, icon: QIcon, arrow: QIcon) -> None:
+        """Show other icons, after the palette has changed."""
+        self._main.setIcon(icon)
+        self._more.setIcon(arrow)
+
+    def _follow(self) -> None:
+        for each in (self._main, self._more):
+            each.setEnabled(self._action.isEnabled())
+            each.setToolTip(self._action.toolTip())
+
+
+class StyledWidget(QWidget):
+    """A widget that keeps the window's style while the desktop's palette changes."""
+
+    restyled = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._style = ""
+        self.restyle()
+
+    def restyle(self) -> None:
+        """Take the look of the palette of now."""
+        style = control_style()
+        if style != self._style:  # setting it changes palettes again: only when it differs
+            self._style = style
+            self.setStyleSheet(style)
+            self.restyled.emit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the desktop's palette and font."""
+        super().changeEvent(event)
+        kinds = {QEvent.Type.ApplicationPaletteChange, QEvent.Type.ApplicationFontChange}
+        if event.type() in kinds:
+            self.restyle()
+
+
+def paint_icon(painter: QPainter, icon: QIcon, x: int, y: int, size: int = ICON_PX) -> None:
+    """Draw an icon at a place."""
+    icon.paint(painter, x, y, size, size)
+
+
+class IconLabel(QWidget):
+    """An icon that is only looked at; its meaning is also said in words beside it."""
+
+    def __init__(self, icon: QIcon, size: int = ICON_PX) -> None:
+        super().__init__()
+        self._icon = icon
+        self._size = size
+        self.setFixedSize(size, size)
+
+    def set_icon(self, icon: QIcon) -> None:
+        """Show another icon."""
+        self._icon = icon
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the icon."""
+        paint_icon(QPainter(self), self._icon, 0, 0, self._size)
