@@ -4,11 +4,12 @@ import click
 
 from snapview.cli.commands import print_tree
 from snapview.cli.documents import tree_document
-from snapview.cli.errand import Errand, interruptible
+from snapview.cli.errand import cancellable, interruptible
 from snapview.cli.invocation import ExitStatus, Invocation
 from snapview.cli.options import global_options
 from snapview.cli.output import meter, note, print_document, say
 from snapview.cli.text import neutral
+from snapview.core.errors import SnapviewError
 from snapview.core.operations import Progress
 
 
@@ -46,6 +47,7 @@ def demo_command(
 def _ensure(invocation: Invocation) -> str:
     lab = invocation.services.make_lab()
     shown_phases: list[str] = []
+    is_cancelled = False
 
     with meter() as shown:
 
@@ -55,13 +57,17 @@ def _ensure(invocation: Invocation) -> str:
                 shown_phases.append(progress.phase)
                 note(neutral(progress.phase))
 
-        making = Errand(lambda: lab.ensure(report))
-        try:
-            return making.result()
-        except KeyboardInterrupt:
+        def cancel() -> None:
+            nonlocal is_cancelled
+            is_cancelled = True
             note("snapview: cancelling; what was begun is taken away again.")
             lab.cancel()
-            making.result()
+
+        try:
+            return cancellable(lambda: lab.ensure(report), cancel=cancel)
+        except SnapviewError:
+            if is_cancelled:
+                raise click.exceptions.Exit(ExitStatus.CANCELLED) from None
             raise
 
 

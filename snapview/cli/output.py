@@ -133,9 +133,9 @@ class Meter:
         """Whether anything is seen of it."""
         return self._bar is not None
 
-    def show(self, progress: Progress) -> None:
-        """Show the newest progress."""
-        if self._bar is None:
+    def show(self, progress: Progress | None) -> None:
+        """Show the newest progress, if there is any."""
+        if self._bar is None or progress is None:
             return
         done = size(progress.done_bytes) if progress.done_bytes else ""
         total = progress.total_bytes

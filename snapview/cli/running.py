@@ -14,9 +14,9 @@ from snapview.cli.documents import (
     plan_document,
     refusal_document,
 )
-from snapview.cli.errand import Errand, interruptible
+from snapview.cli.errand import Errand, cancellable, interruptible
 from snapview.cli.invocation import ExitStatus, FoundVm, Invocation, status_of
-from snapview.cli.output import Meter, complain, meter, note, print_document, say
+from snapview.cli.output import complain, meter, note, print_document, say
 from snapview.cli.plan_text import plan_lines
 from snapview.cli.text import neutral, quoted
 from snapview.cli.verdict import checked, outcome_text
@@ -35,7 +35,6 @@ from snapview.core.vm import Vm
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS = 0.1
 _SAMPLE_SECONDS = 0.5
 
 
@@ -76,78 +75,79 @@ def _refuse(invocation: Invocation, vm: Vm, refusal: Refusal) -> ExitStatus:
 def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
     """Step the job on another thread; show how far it is; Ctrl-C asks it to stop."""
     host = found.host
-    progress: list[Progress] = []  # the newest one last; only the job's thread appends
-
-    _log.info("%s of %s begins", type(made.operation).__name__, found.vm.uuid)
-    started_at = time.monotonic()
     job = host.start(made.operation)
+    newest: list[Progress] = []  # at most one; only the job's thread replaces it
 
     def step_to_the_end() -> Outcome:
         while isinstance(state := job.step(), Progress):
-            progress[:] = [state]
+            newest[:] = [state]
         return state
 
-    errand = Errand(step_to_the_end)
-    sampler = _Sampler(lambda: invocation.open_host(host.uri), found.vm.uuid)
+    second = _SecondConnection(lambda: invocation.open_host(host.uri), found.vm.uuid)
+
+    def cancel() -> None:
+        note("snapview: cancelling. Press Ctrl-C again to leave it to libvirt.")
+        job.request_cancel()
+        second.abort()
+
+    def tick() -> None:
+        second.sample()
+        shown.show(second.newest or next(iter(newest), None))
+
+    name = type(made.operation).__name__
+    _log.info("%s of VM %s begins", name, found.vm.uuid)
+    started_at = time.monotonic()
     with meter() as shown:
-        try:
-            _watch(errand, progress, sampler, shown)
-        except KeyboardInterrupt:
-            job.request_cancel()
-            note("snapview: cancelling. Press Ctrl-C again to leave it to libvirt.")
-            sampler.abort()
-            _watch(errand, progress, sampler, shown)
-    outcome = errand.result()
-    name, seconds = type(outcome).__name__, time.monotonic() - started_at
-    _log.info("%s after %.2f s: %s", type(made.operation).__name__, seconds, name)
+        outcome = cancellable(step_to_the_end, cancel=cancel, tick=tick)
+    seconds = time.monotonic() - started_at
+    _log.info("%s of VM %s: %s in %.2f s", name, found.vm.uuid, type(outcome).__name__, seconds)
     return outcome
 
 
-def _watch(
-    errand: Errand[Outcome], progress: list[Progress], sampler: "_Sampler", shown: Meter
-) -> None:
-    while not errand.wait(_TICK_SECONDS):
-        newest = sampler.sample() or (progress[-1] if progress else None)
-        if newest is not None:
-            shown.show(newest)
+class _SecondConnection:
+    """Asks how far a job is, and aborts it, while the first connection is blocked by it.
 
-
-class _Sampler:
-    """Asks over a second connection how far a job is, since the first one is blocked by it.
-
-    The connection is made only for jobs that take longer than a moment, and its failure is none
-    of the job's: without it, there are no figures and no abort.
+    Never blocks: each question is an errand of its own, one at a time. The connection is made
+    only for jobs that take longer than a moment, and its failure is none of the job's: without
+    it there are no figures and no abort.
     """
 
     def __init__(self, open_host: Callable[[], Host], uuid: str) -> None:
+        self.newest: Progress | None = None
         self._open_host = open_host
         self._uuid = uuid
         self._host: Host | None = None
         self._next_at = time.monotonic() + _SAMPLE_SECONDS
-        self._newest: Progress | None = None
-        self._is_broken = False
-
-    def sample(self) -> Progress | None:
-        """Return libvirt's figures, asked for at most twice a second."""
-        if time.monotonic() >= self._next_at and not self._is_broken:
-            self._next_at = time.monotonic() + _SAMPLE_SECONDS
-            self._newest = self._ask(lambda host: host.sample(self._uuid))
-        return self._newest
+        self._errand: Errand[None] | None = None
+        self._shall_abort = False
 
     def abort(self) -> None:
-        """Ask libvirt to abort what it is doing for the VM."""
-        self._ask(lambda host: host.abort(self._uuid))
+        """Ask libvirt to abort what it is doing for the VM, as soon as that is possible."""
+        self._shall_abort = True
+        self.sample()
 
-    def _ask(self, question: Callable[[Host], Progress | None]) -> Progress | None:
+    def sample(self) -> None:
+        """Have libvirt's figures asked for, at most twice a second."""
+        is_due = self._shall_abort or time.monotonic() >= self._next_at
+        if is_due and (self._errand is None or self._errand.wait(0)):
+            self._next_at = time.monotonic() + _SAMPLE_SECONDS
+            ask = self._ask_to_abort if self._shall_abort else self._ask_how_far
+            self._shall_abort = False
+            self._errand = Errand(lambda: self._ask(ask))
+
+    def _ask_how_far(self, host: Host) -> None:
+        self.newest = host.sample(self._uuid)
+
+    def _ask_to_abort(self, host: Host) -> None:
+        host.abort(self._uuid)
+
+    def _ask(self, question: Callable[[Host], None]) -> None:
         try:
             if self._host is None:
                 self._host = self._open_host()
-            host = self._host
-            return interruptible(question, host)
+            question(self._host)
         except SnapviewError as error:
             _log.info("the second connection does not help: %s", error)
-            self._is_broken = True
-            return None
 
 
 def _conclude(

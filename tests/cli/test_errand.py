@@ -1,0 +1,65 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from snapview.cli.errand import Errand, cancellable, interruptible
+from snapview.core.errors import HostError
+
+
+def test_results_and_errors_come_back() -> None:
+    assert interruptible(divmod, 7, 2) == (3, 1)
+
+    def fail() -> None:
+        raise HostError("It failed.")
+
+    with pytest.raises(HostError, match="It failed"):
+        interruptible(fail)
+
+
+def test_waiting_says_whether_the_end_has_come() -> None:
+    gate = threading.Event()
+    errand = Errand(lambda: gate.wait(60))
+    assert not errand.wait(0.01)
+    gate.set()
+    assert errand.wait(60)
+    assert errand.result()
+
+
+def test_the_first_ctrl_c_cancels_and_the_end_is_awaited() -> None:
+    asked = threading.Event()
+    ticks: list[int] = []
+
+    def work() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked.wait(60)
+        return "stopped in order"
+
+    done = cancellable(work, cancel=asked.set, tick=lambda: ticks.append(1))
+    assert done == "stopped in order"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_second_ctrl_c_gives_up() -> None:
+    gate = threading.Event()
+
+    def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        gate.wait(60)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cancellable(work, cancel=lambda: os.kill(os.getpid(), signal.SIGINT))
+    finally:
+        gate.set()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert cancellable(lambda: os.kill(os.getpid(), signal.SIGINT), cancel=pytest.fail) is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
