@@ -105,7 +105,7 @@ def _create(operation: CreateSnapshot, planned: Plan, vm: Vm, port: VmPort) -> S
         memory_path=memory_file,
         disks=disks,
     )
-    yield Progress("take")
+    yield Progress("Taking the snapshot")
     with _quiesced(port, wanted=operation.quiesce):
         port.create_snapshot(xml, disk_only=is_external and memory_file is None, live=False)
     after = port.read()
@@ -125,7 +125,7 @@ def _revert(operation: RevertSnapshot, vm: Vm, port: VmPort) -> Steps:
         if isinstance(safety, Refusal) or not isinstance(safety.operation, CreateSnapshot):
             raise Conflict(f"The state of now cannot be kept: {getattr(safety, 'reason', '')}")
         kept = yield from _create(safety.operation, safety, vm, port)
-    yield Progress("revert")
+    yield Progress("Reverting")
     target = vm.tree[operation.snapshot]
     wanted = ends(target, operation.afterwards)
     port.revert(target.name, _flag_for(target, wanted))
@@ -155,7 +155,7 @@ def _delete(operation: DeleteSnapshot, vm: Vm, port: VmPort) -> Steps:
     """Delete in the planned order; after each one see that only it is gone."""
     remaining = {snapshot.name for snapshot in vm.tree}
     for name in operation.snapshots:
-        yield Progress("delete")
+        yield Progress(f"Deleting “{vm.tree[name].label}”")
         port.delete_snapshot(name)
         after = port.read()
         remaining.discard(name)
@@ -182,7 +182,7 @@ def _edit(operation: EditDescription, port: VmPort) -> Steps:
     """Replace the description, everything else of the record untouched."""
     name = operation.snapshot
     text = join_description(name, operation.title, operation.description)
-    yield Progress("edit")
+    yield Progress("Changing the description")
     port.redefine_snapshot(with_description(port.snapshot_xml(name), text))
     after = port.read().tree.get(name)
     _require(after is not None, f"the snapshot “{name}” is gone")

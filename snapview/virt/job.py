@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Generator
 
 from snapview.core.errors import SnapviewError
-from snapview.core.operations import Cancelled, Done, Failed, Outcome, Progress
+from snapview.core.operations import Cancelled, Done, Failed, Job, Outcome, Progress
 
 Steps = Generator[Progress, None, str | None]
 """Yields before each piece of work; returns the name of the snapshot created, if any."""
@@ -44,7 +44,7 @@ class SteppedJob:
         self._cancel.set()
 
 
-def run(job: "SteppedJob", report: Callable[[Progress], None]) -> Outcome:
+def run(job: Job, report: Callable[[Progress], None]) -> Outcome:
     """Step a job to its outcome, reporting each progress. For callers without a worker."""
     while True:
         result = job.step()

@@ -36,11 +36,16 @@ class _Facts:
         return self.vm.capabilities.libvirt_version
 
     @property
+    def disks(self) -> tuple[DiskChain, ...]:
+        """The disks on which the host really does something."""
+        return self.vm.state_disks if self.vm.capabilities.touches_disks else ()
+
+    @property
     def not_qcow2(self) -> list[DiskChain]:
-        return [disk for disk in self.vm.state_disks if disk.layers[0].format != "qcow2"]
+        return [disk for disk in self.disks if disk.layers[0].format != "qcow2"]
 
     def not_of_type(self, *types: str) -> list[DiskChain]:
-        return [disk for disk in self.vm.state_disks if disk.layers[0].type not in types]
+        return [disk for disk in self.disks if disk.layers[0].type not in types]
 
 
 def _names(disks: list[DiskChain]) -> str:
