@@ -158,7 +158,7 @@ class TreeHeader(QHeaderView):
         if not spec.sample:
             return spec.least_width
         metrics = QFontMetrics(text_font())
-        return CELL_LEFT + metrics.horizontalAdvance(tr(spec.sample)) + CELL_RIGHT
+        return CELL_LEFT + metrics.horizontalAdvance(tr(spec.sample)) + CELL_RIGHT + 4
 
     @Slot(int, int, int)
     def _on_section_resized(self, section: int, old_px: int, new_px: int) -> None:
