@@ -277,7 +277,7 @@ class Connection(QObject):
                     self.following.read(uuid)
 
     def _set(self, view: ConnectionView) -> None:
-        is_news = replace(view, read_at=None) != replace(self.view, read_at=None)
+        is_news = _gist(view) != _gist(self.view)
         self.view = view
         if is_news and not self._is_leaving:
             self.changed.emit(view)
@@ -285,15 +285,13 @@ class Connection(QObject):
     # -- the end
 
     def leave(self) -> None:
-        """Begin to end: cancel all jobs, then stop both threads; ``left`` follows."""
+        """Begin to end, the jobs having been cancelled: stop both threads; ``left`` follows."""
         if self._is_leaving:
             return
         self._is_leaving = True
         for timer in (self._list_timer, self._sample_timer, self._retry_timer):
             timer.stop()
         self.following.stop()
-        for job_id in list(self._running):
-            self.cancel(job_id)
         self._operations.request_stop()  # the reads go on meanwhile: they carry the abort
 
     def wait(self, deadline: QDeadlineTimer) -> bool:
@@ -311,3 +309,9 @@ class Connection(QObject):
     def _on_reads_finished(self) -> None:
         self._reads.wait()
         self.left.emit(self)
+
+
+def _gist(view: ConnectionView) -> tuple[object, ...]:
+    """Return what a change of is worth telling; the time of reading alone is not."""
+    said = view.error.message if view.error else None
+    return said, replace(view, error=None, read_at=None)

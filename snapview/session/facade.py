@@ -106,14 +106,12 @@ class Session(QObject):
 
     def remove_connection(self, uri: str) -> None:
         """Forget a connection; its running jobs are cancelled."""
-        connection = self._connections.pop(uri, None)
-        if connection is None:
+        if uri not in self._connections:
             return
+        self._cancel_all(uri)
+        connection = self._connections.pop(uri)
         if self._selected is not None and self._selected.uri == uri:
             self._selected = None
-        for job in self._jobs.views:
-            if job.key.uri == uri:
-                self._jobs.withdraw(job.id)
         self._leaving.append(connection)
         connection.leave()
         self.connection_removed.emit(uri)
@@ -202,6 +200,12 @@ class Session(QObject):
         """Forget a job that is over."""
         self._jobs.remove(job_id)
 
+    def _cancel_all(self, uri: str) -> None:
+        """Cancel a connection's jobs, the youngest first, so that none takes another's turn."""
+        for job in reversed(self._jobs.views):
+            if job.key.uri == uri:
+                self.cancel(job.id)
+
     def _name_of(self, key: VmKey) -> str:
         connection = self._connections.get(key.uri)
         vms = connection.view.vms if connection else ()
@@ -258,10 +262,9 @@ class Session(QObject):
             the process then has to end by ``os._exit``, as a running thread must not be destroyed.
         """
         self._is_closed = True
-        for job in self._jobs.views:
-            self._jobs.withdraw(job.id)
         everyone = [*self._connections.values(), *self._leaving]
-        for connection in everyone:
+        for uri, connection in self._connections.items():
+            self._cancel_all(uri)
             connection.leave()
         deadline = QDeadlineTimer(round(self._timing.close_seconds * 1000))
         hanging = [connection for connection in everyone if not connection.wait(deadline)]

@@ -1,0 +1,61 @@
+import pytest
+
+from snapview.core.errors import HostError
+from snapview.core.operations import (
+    Cancelled,
+    CreateSnapshot,
+    DeleteSnapshot,
+    Done,
+    EditDescription,
+    Failed,
+    Operation,
+    Outcome,
+    RevertSnapshot,
+)
+from snapview.core.undo import is_possible, undo_of
+from tests.trees import linear_tree, make_vm
+
+VM = make_vm("web", linear_tree(3))
+CREATE = CreateSnapshot(VM.uuid, "new")
+REVERT = RevertSnapshot(VM.uuid, "s1")
+EDIT = EditDescription(VM.uuid, "s1", "Other", "words")
+DELETE = DeleteSnapshot(VM.uuid, ("s2",))
+
+
+@pytest.mark.parametrize(
+    ("operation", "outcome", "undo"),
+    [
+        (CREATE, Done(created="new"), DeleteSnapshot(VM.uuid, ("new",))),
+        (CREATE, Done(), None),
+        (REVERT, Done(created="kept"), RevertSnapshot(VM.uuid, "kept", safety_snapshot=False)),
+        (REVERT, Done(), None),
+        (RevertSnapshot(VM.uuid, "s1", safety_snapshot=False), Done(), None),
+        (EDIT, Done(), EditDescription(VM.uuid, "s1", "s1", "What s1 is for.")),
+        (EditDescription(VM.uuid, "nix", "a", "b"), Done(), None),
+        (DELETE, Done(), None),
+    ],
+)
+def test_each_operation_has_its_undo(
+    operation: Operation, outcome: Outcome, undo: Operation | None
+) -> None:
+    assert undo_of(operation, outcome, VM) == undo
+
+
+@pytest.mark.parametrize("operation", [CREATE, REVERT, EDIT, DELETE])
+@pytest.mark.parametrize("outcome", [Failed(HostError("No.")), Cancelled()])
+def test_what_was_not_done_has_none(operation: Operation, outcome: Outcome) -> None:
+    assert undo_of(operation, outcome, VM) is None
+
+
+def test_an_edit_of_a_vm_that_was_not_read_has_none() -> None:
+    assert undo_of(EDIT, Done(), None) is None
+
+
+def test_an_undo_needs_its_snapshots() -> None:
+    assert is_possible(DELETE, VM)
+    assert is_possible(REVERT, VM)
+    assert is_possible(EDIT, VM)
+    assert is_possible(CREATE, VM)
+    assert not is_possible(DeleteSnapshot(VM.uuid, ("s2", "nix")), VM)
+    assert not is_possible(RevertSnapshot(VM.uuid, "nix"), VM)
+    assert not is_possible(EditDescription(VM.uuid, "nix", "", ""), VM)
