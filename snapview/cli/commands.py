@@ -50,11 +50,11 @@ def list_command(invocation: Invocation) -> ExitStatus:
         print_document({"vms": vms})
         return ExitStatus.DONE
     if entries:
-        print_table(LIST_HEADINGS, [list_row(*entry) for entry in entries])
+        rows = [list_row(invocation.uri_label(uri), listed, vm) for uri, listed, vm in entries]
+        print_table(LIST_HEADINGS, rows)
     else:
         note("There is no VM here. “snapview demo” makes some to try things out with.")
-    lab = invocation.services.make_lab()
-    if lab.exists and lab.uri not in invocation.uris:
+    if invocation.is_lab_left_out:
         note("The demo lab has VMs too: snapview -c demo list")
     return ExitStatus.DONE
 

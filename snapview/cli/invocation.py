@@ -1,9 +1,9 @@
 """One run of the command line: its global options, its connections, and which VM is meant."""
 
 import difflib
+import functools
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -96,21 +96,21 @@ class Invocation:
         self.is_verbose = False
         self._uris: list[str] = []
         self._hosts: list[Host] = []
+        self._log_handler: logging.Handler | None = None
 
     def add_uri(self, uri: str) -> None:
         """Take one ``-c``; the same one twice counts once."""
-        if uri == DEMO_ALIAS:
-            uri = self.services.make_lab().uri
+        uri = self._lab.uri if uri == DEMO_ALIAS else uri
         if uri not in self._uris:
             self._uris.append(uri)
 
     def be_verbose(self) -> None:
         """Show the log on stderr from now on."""
         if not self.is_verbose:
+            from snapview.logs import show_on_stderr
+
             self.is_verbose = True
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-            logging.getLogger("snapview").addHandler(handler)
+            self._log_handler = show_on_stderr()
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -124,8 +124,30 @@ class Invocation:
         """Connect; the host is closed with this invocation."""
         host = self.services.make_host(uri)
         self._hosts.append(host)
-        interruptible(host.connect)
+        try:
+            interruptible(host.connect)
+        except ConnectionLost as error:
+            if uri != self._lab.uri:
+                raise
+            raise ConnectionLost(
+                "The demo lab is not there, or does not run.",
+                advice="“snapview demo” makes it, or starts it again.",
+                detail=error.detail,
+            ) from error
         return host
+
+    def uri_label(self, uri: str) -> str:
+        """Return how to write a connection after ``-c``."""
+        return DEMO_ALIAS if uri == self._lab.uri else uri
+
+    @functools.cached_property
+    def _lab(self) -> Lab:
+        return self.services.make_lab()
+
+    @property
+    def is_lab_left_out(self) -> bool:
+        """Whether there is a demo lab that this run does not look at."""
+        return self._lab.exists and self._lab.uri not in self.uris
 
     def list_all(self) -> Iterator[tuple[Host, tuple[VmSummary, ...]]]:
         """List the VMs of all connections. One that fails is a warning, unless all do.
@@ -180,6 +202,8 @@ class Invocation:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._log_handler is not None:
+            logging.getLogger("snapview").removeHandler(self._log_handler)
         for host in self._hosts:
             host.close()
         self._hosts.clear()

@@ -7,6 +7,7 @@ afterwards, also when the operation failed or was cancelled.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from snapview.cli.documents import (
@@ -92,7 +93,7 @@ def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
 
     def tick() -> None:
         second.sample()
-        shown.show(second.newest or next(iter(newest), None))
+        shown.show(_merged(next(iter(newest), None), second.newest))
 
     name = type(made.operation).__name__
     _log.info("%s of VM %s begins", name, found.vm.uuid)
@@ -102,6 +103,13 @@ def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
     seconds = time.monotonic() - started_at
     _log.info("%s of VM %s: %s in %.2f s", name, found.vm.uuid, type(outcome).__name__, seconds)
     return outcome
+
+
+def _merged(step: Progress | None, figures: Progress | None) -> Progress | None:
+    """Return the job's own phase with libvirt's figures, as far as both are known."""
+    if step is None or figures is None:
+        return step or figures
+    return replace(figures, phase=figures.phase or step.phase)
 
 
 class _SecondConnection:
