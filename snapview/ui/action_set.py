@@ -33,9 +33,14 @@ class ActionSet(QObject):
         for spec in ACTIONS:
             action = QAction(translated(spec.text), window)
             action.setObjectName(spec.id.value)
+            action.setIconText(translated(spec.text))  # Qt's own would lose the dots
             action.setCheckable(spec.is_checkable)
             action.setShortcut(QKeySequence(spec.shortcut))
-            action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
+            # The tree itself takes End; in other panes the key means what it always means.
+            own = spec.id is ActionId.YOU_ARE_HERE
+            action.setShortcutContext(
+                Qt.ShortcutContext.WidgetShortcut if own else Qt.ShortcutContext.WindowShortcut
+            )
             action.triggered.connect(lambda _checked=False, id_=spec.id: self.requested.emit(id_))
             self._actions[spec.id] = action
         window.addActions(list(self._actions.values()))

@@ -6,6 +6,7 @@ Hides the arrangement of title, description and facts; what they say is in ``fac
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from snapview.core.errors import SnapviewError
@@ -40,6 +41,7 @@ from snapview.ui.widgets import (
 )
 
 KEY_WIDTH = 86
+TWO_COLUMNS = 620
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class DetailPane(QWidget):
         self._detail: tuple[VmKey, SnapshotDetail] | None = None
         self._detail_error: tuple[str, SnapviewError] | None = None
         self._content: PaneContent | None = None
+        self._is_wide = False
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QFrame.Shape.NoFrame)
@@ -103,6 +106,14 @@ class DetailPane(QWidget):
         """Build anew for another palette."""
         content, self._content = self._content or PaneContent(), None
         self._show(content)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Use two columns when there is room for them."""
+        super().resizeEvent(event)
+        is_wide = self.width() >= TWO_COLUMNS
+        if is_wide != self._is_wide:
+            self._is_wide = is_wide
+            self.restyle()
 
     # -- content
 
@@ -163,13 +174,19 @@ class DetailPane(QWidget):
             return
         self._content = content
         inner = panel("base")
-        layout = column(inner, spacing=GAP, margin=INSET)
+        halves = row(inner, spacing=2 * INSET, margin=INSET)
+        layout = column(spacing=GAP)
+        halves.addLayout(layout, 1)
         if content.title:
             self._add_head(layout, content)
         else:
             layout.addWidget(label(self.tr("Nothing is selected."), "note"))
-        for section in content.sections:
-            self._add_section(layout, section)
+        for number, section in enumerate(content.sections):
+            if number == 1 and self._is_wide:
+                layout.addStretch(1)
+                layout = column(spacing=GAP)
+                halves.addLayout(layout, 1)
+            self._add_section(layout, section, has_line=bool(layout.count()))
         layout.addStretch(1)
         scrolled = self._area.verticalScrollBar().value()
         self._area.setWidget(inner)  # deletes the old one
@@ -198,10 +215,11 @@ class DetailPane(QWidget):
         if content.problem:
             layout.addWidget(_message("error", content.problem, Severity.ERROR))
 
-    def _add_section(self, layout: QVBoxLayout, section: Section) -> None:
-        layout.addSpacing(4)
-        layout.addWidget(hairline())
-        layout.addSpacing(4)
+    def _add_section(self, layout: QVBoxLayout, section: Section, *, has_line: bool) -> None:
+        if has_line:
+            layout.addSpacing(4)
+            layout.addWidget(hairline())
+            layout.addSpacing(4)
         if section.heading:
             layout.addWidget(label(section.heading, "heading"))
         grid = QGridLayout()
@@ -215,7 +233,11 @@ class DetailPane(QWidget):
                 grid.addWidget(label(fact.key, "note"), line, 0, Qt.AlignmentFlag.AlignTop)
             for value in fact.values:
                 start, span = (1, 1) if fact.key else (0, 2)
-                grid.addWidget(self._value(value), line, start, 1, span)
+                made = self._value(value)
+                if isinstance(made, LinkButton):  # its policy would narrow the whole column
+                    grid.addWidget(made, line, start, 1, span, Qt.AlignmentFlag.AlignLeft)
+                else:
+                    grid.addWidget(made, line, start, 1, span)
                 line += 1
         layout.addLayout(grid)
 

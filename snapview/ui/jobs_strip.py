@@ -18,6 +18,8 @@ from snapview.core.operations import (
     Progress,
     RevertSnapshot,
 )
+from snapview.core.planning import Act, Plan, plan
+from snapview.core.vm import Vm
 from snapview.session import JobState, JobView
 from snapview.ui.colours import Severity
 from snapview.ui.format import duration_text, plural, size_text
@@ -37,6 +39,7 @@ PROGRESS_DELAY_SECONDS = 0.6
 DONE_SECONDS = 5.0  # how long a finished row without undo stays
 UNDO_SECONDS = 30.0  # how long one with undo does
 TICK_MS = 250
+SENTENCE_WIDTH = 330  # so that the bars stand below one another
 MOST_ROWS = 4  # shown without scrolling
 
 
@@ -44,16 +47,22 @@ def _tr(text: str) -> str:
     return QCoreApplication.translate("JobsStrip", text)
 
 
-def sentence(operation: Operation, vm_name: str, label_of: dict[str, str]) -> str:
-    """Return what a job does: ``Taking “x” on web01``."""
+def sentence(operation: Operation, vm_name: str, vm: Vm | None) -> str:
+    """Return what a job does: ``Taking “x” on web01``.
+
+    Args:
+        operation: what it does.
+        vm_name: where.
+        vm: the VM before it began, for titles and for the word; None: not read.
+    """
     match operation:
         case CreateSnapshot(title=title):
             text = _tr("Taking “{what}” on {vm}") if title else _tr("Taking a snapshot of {vm}")
             what = title
         case RevertSnapshot(snapshot=name):
-            text, what = _tr("Reverting {vm} to “{what}”"), label_of.get(name, name)
-        case DeleteSnapshot(snapshots=names):
-            text, what = _removal(names, label_of)
+            text, what = _tr("Reverting {vm} to “{what}”"), _label(name, vm)
+        case DeleteSnapshot():
+            text, what = _removal(operation, vm)
         case EditDescription(title=title, snapshot=name):
             text, what = _tr("Describing “{what}” on {vm}"), title or name
         case _:
@@ -61,10 +70,27 @@ def sentence(operation: Operation, vm_name: str, label_of: dict[str, str]) -> st
     return text.format(what=what, vm=vm_name)
 
 
-def _removal(names: tuple[str, ...], label_of: dict[str, str]) -> tuple[str, str]:
+def _label(name: str, vm: Vm | None) -> str:
+    found = vm.tree.get(name) if vm else None
+    return found.label if found else name
+
+
+def removal_acts(operation: DeleteSnapshot, vm: Vm | None) -> frozenset[Act]:
+    """Return whether a delete merges, discards or both, as it was before it began."""
+    planned = plan(vm, operation) if vm else None
+    return planned.acts if isinstance(planned, Plan) else frozenset()
+
+
+def _removal(operation: DeleteSnapshot, vm: Vm | None) -> tuple[str, str]:
+    acts, names = removal_acts(operation, vm), operation.snapshots
+    one, many = _tr("Removing “{what}” on {vm}"), _tr("Removing {what} snapshots on {vm}")
+    if Act.DISCARD in acts:
+        one, many = _tr("Discarding “{what}” on {vm}"), _tr("Discarding {what} snapshots on {vm}")
+    elif Act.MERGE in acts:
+        one, many = _tr("Merging “{what}” on {vm}"), _tr("Merging {what} snapshots on {vm}")
     if len(names) == 1:
-        return _tr("Removing “{what}” on {vm}"), label_of.get(names[0], names[0])
-    return _tr("Removing {what} snapshots on {vm}"), str(len(names))
+        return one, _label(names[0], vm)
+    return many, str(len(names))
 
 
 def operation_icon(operation: Operation) -> str:
@@ -133,7 +159,7 @@ class JobRow(QWidget):
         self._words = words
         self._icon = IconLabel(icon(operation_icon(job.operation)))
         self._sentence = ElidedLabel(words, "heading")
-        self._sentence.setMinimumWidth(160)
+        self._sentence.setFixedWidth(SENTENCE_WIDTH)
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.setFixedWidth(220)
@@ -250,16 +276,16 @@ class JobsStrip(QWidget):
         self.setAccessibleName(self.tr("Jobs"))
         self._fit()
 
-    def show_job(self, job: JobView, label_of: dict[str, str]) -> None:
+    def show_job(self, job: JobView, vm: Vm | None) -> None:
         """Add the job, or show its new state.
 
         Args:
             job: the job.
-            label_of: what the screen calls each snapshot of its VM.
+            vm: its VM as last read; only looked at when the job is new.
         """
         shown = self._rows.get(job.id)
         if shown is None:
-            shown = JobRow(sentence(job.operation, job.vm_name, label_of), job)
+            shown = JobRow(sentence(job.operation, job.vm_name, vm), job)
             shown.cancel_clicked.connect(self.cancel_clicked)
             shown.undo_clicked.connect(self.undo_clicked)
             shown.dismiss_clicked.connect(self.dismiss_clicked)

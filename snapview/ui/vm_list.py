@@ -42,7 +42,7 @@ from snapview.ui.theme import (
     text_font,
 )
 from snapview.ui.vm_list_model import ListRole, RowKind, VmListModel
-from snapview.ui.widgets import button, column, panel
+from snapview.ui.widgets import button, column, panel, set_icon
 
 MANY_VMS = 12  # from here on there is a filter
 SECTION_SPACE = 12  # above a connection
@@ -75,7 +75,7 @@ class VmListDelegate(QStyledItemDelegate):
             case RowKind.CONNECTION:
                 self._paint_connection(painter, rect, index, theme)
             case RowKind.VM:
-                self._paint_vm(painter, rect, index, theme)
+                self._paint_vm(painter, rect, index, option)
             case _:
                 painter.setFont(secondary_font())
                 painter.setPen(theme.secondary)
@@ -116,7 +116,7 @@ class VmListDelegate(QStyledItemDelegate):
         remote = "@" in str(index.data(ListRole.URI)) or "ssh" in str(index.data(ListRole.URI))
         drawn = icon(name) if name else icon("server" if remote else "monitor", theme.secondary)
         drawn.paint(painter, rect.left() + 16, rect.center().y() - 7, 16, 16)
-        room = rect.adjusted(TEXT_X - 2, 0, -RIGHT_INSET, 0)
+        room = rect.adjusted(TEXT_X - 2, 0, -GAP, 0)
         painter.setFont(caption_font(strong=True))
         painter.setPen(theme.secondary)
         used = self._text(painter, room, str(index.data()))
@@ -125,7 +125,11 @@ class VmListDelegate(QStyledItemDelegate):
         uri = str(index.data(ListRole.URI))
         self._text(painter, room, uri, Qt.TextElideMode.ElideMiddle)
 
-    def _paint_vm(self, painter: QPainter, rect: QRect, index: Index, theme: Theme) -> None:
+    def _paint_vm(
+        self, painter: QPainter, rect: QRect, index: Index, option: QStyleOptionViewItem
+    ) -> None:
+        theme = current_theme()
+        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         is_stale = bool(index.data(ListRole.IS_STALE))
         centre = QPoint(rect.left() + STATE_X, rect.center().y() + 1)
         paint_run_state(painter, centre, index.data(ListRole.RUN_STATE), theme, is_stale=is_stale)
@@ -138,6 +142,7 @@ class VmListDelegate(QStyledItemDelegate):
         painter.drawText(room, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, number)
         room.setRight(room.right() - width - GAP)
         painter.setPen(theme.disabled if is_stale else theme.text)
+        painter.setFont(text_font(strong=is_selected))
         self._text(painter, room, str(index.data()))
 
     def _text(
@@ -280,7 +285,7 @@ class VmList(QWidget):
 
     def restyle(self) -> None:
         """Draw the button's icon in the colours of now."""
-        self.add_button.setIcon(icon("add", current_theme().secondary))
+        set_icon(self.add_button, icon("add", current_theme().secondary))
 
     # -- reactions
 

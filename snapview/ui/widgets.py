@@ -8,8 +8,17 @@ import html
 import re
 
 from PySide6.QtCore import QEvent, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QGuiApplication, QIcon, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import (
+    QAction,
+    QGuiApplication,
+    QIcon,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QBoxLayout,
     QFrame,
     QHBoxLayout,
@@ -26,6 +35,7 @@ from snapview.ui.colours import Severity
 from snapview.ui.control_style import control_style
 
 ICON_PX = 16
+ICON_GAP = 6  # between an icon and the words of its button
 LINK_EDGE_PX = 10  # border and padding of a link, both sides
 LONGEST_RUN = 24  # letters without a place to break a line
 
@@ -60,14 +70,35 @@ def label(text: str, role: str = "text", *, wraps: bool = False) -> QLabel:
     return made
 
 
+def beside_text(icon: QIcon) -> QIcon:
+    """Return an icon with space at its right, for a button with words: Qt leaves hardly any."""
+    made = QIcon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Disabled):
+        for ratio in sorted({screen.devicePixelRatio() for screen in QGuiApplication.screens()}):
+            drawn = QPixmap(round((ICON_PX + ICON_GAP) * ratio), round(ICON_PX * ratio))
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(drawn)
+            icon.paint(painter, 0, 0, ICON_PX, ICON_PX, Qt.AlignmentFlag.AlignCenter, mode)
+            painter.end()
+            made.addPixmap(drawn, mode)
+    return made
+
+
+def set_icon(made: QAbstractButton, icon: QIcon) -> None:
+    """Give a button an icon, at the right distance from its words."""
+    has_text = bool(made.text())
+    made.setIconSize(QSize(ICON_PX + (ICON_GAP if has_text else 0), ICON_PX))
+    made.setIcon(beside_text(icon) if has_text else icon)
+
+
 def button(text: str, kind: str = "normal", icon: QIcon | None = None) -> QPushButton:
     """Return a push button: ``normal``, ``filled``, ``small``, ``link`` or ``plain``."""
     made = QPushButton(text)
     made.setProperty("kind", kind)
     made.setAutoDefault(False)
-    made.setIconSize(QSize(ICON_PX, ICON_PX))
     if icon is not None:
-        made.setIcon(icon)
+        set_icon(made, icon)
     if kind == "link":
         made.setCursor(Qt.CursorShape.PointingHandCursor)
         made.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
@@ -286,8 +317,8 @@ class SplitButton(QWidget):
 
     def set_icons(self, icon: QIcon, arrow: QIcon) -> None:
         """Show other icons, after the palette has changed."""
-        self._main.setIcon(icon)
-        self._more.setIcon(arrow)
+        set_icon(self._main, icon)
+        set_icon(self._more, arrow)
 
     def _follow(self) -> None:
         for each in (self._main, self._more):

@@ -14,7 +14,7 @@ from snapview.ui.colours import current_theme
 from snapview.ui.control_style import control_style
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SMALL_INSET
-from snapview.ui.widgets import button, column, hairline, label, literal, panel, row
+from snapview.ui.widgets import button, column, hairline, label, literal, panel, row, set_icon
 
 
 class StyledDialog(QDialog):
@@ -108,7 +108,7 @@ class OperationDialog(StyledDialog):
     def set_go(self, text: str, icon_name: str) -> None:
         """Give the button that does it another text and icon."""
         self.go_button.setText(text)
-        self.go_button.setIcon(icon(icon_name, current_theme().on_filled))
+        set_icon(self.go_button, icon(icon_name, current_theme().on_filled))
 
     # -- for the window
 

@@ -8,7 +8,7 @@ from snapview.core.errors import SnapviewError
 from snapview.ui.dialogs.base import StyledDialog
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, LARGE_ICON_SIZE
-from snapview.ui.widgets import IconLabel, button, column, label, panel, row
+from snapview.ui.widgets import IconLabel, button, column, label, panel, row, set_icon
 
 WIDTH = 460
 
@@ -67,7 +67,7 @@ class ErrorDialog(StyledDialog):
     def _toggle(self) -> None:
         is_open = self.fold.isChecked()
         self.details.setVisible(is_open)
-        self.fold.setIcon(icon("chevron-down" if is_open else "chevron-right"))
+        set_icon(self.fold, icon("chevron-down" if is_open else "chevron-right"))
         self.adjustSize()
 
     def _copy(self) -> None:

@@ -34,12 +34,22 @@ from snapview.ui.widgets import (
 class RevertDialog(OperationDialog):
     """Asks for a ``RevertSnapshot``."""
 
-    def __init__(self, vm: Vm, snapshot: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, vm: Vm, snapshot: str, parent: QWidget | None = None, *, safety: bool = True
+    ) -> None:
+        """Offer a revert.
+
+        Args:
+            vm: the VM as last read.
+            snapshot: where to.
+            parent: the window.
+            safety: whether the box of the safety snapshot is ticked at first.
+        """
         super().__init__(vm, parent, "", ("", "revert"))
         self._name = snapshot
         self._shown: Plan | Refusal | None = None
         self.safety = QCheckBox(self.tr("Take a &safety snapshot first"))
-        self.safety.setChecked(True)
+        self.safety.setChecked(safety)
         self._safety_note = label("", "secondary", wraps=True)
         self.choices = {
             Afterwards.RUNNING: QRadioButton(self.tr("r&unning")),
@@ -69,12 +79,10 @@ class RevertDialog(OperationDialog):
         """Return the revert as it is chosen now."""
         chosen = next(after for after, each in self.choices.items() if each.isChecked())
         as_it_was = chosen is _as_it_was(self._snapshot)
-        title = self.tr("before revert to “{what}”").format(what=self._snapshot.label)
         return RevertSnapshot(
             self.vm.uuid,
             self._name,
             safety_snapshot=self.safety.isChecked(),
-            safety_title=title if self.safety.isChecked() else "",
             afterwards=Afterwards.AS_IT_WAS if as_it_was else chosen,
         )
 
@@ -98,6 +106,10 @@ class RevertDialog(OperationDialog):
             layout.addStretch(1)
 
     def _show_accepted(self, planned: Plan) -> None:
+        if isinstance(planned.operation, RevertSnapshot) and planned.operation.safety_title:
+            text = self.tr("The state of now is kept as “{title}”.")
+            self._safety_note.setText(text.format(title=planned.operation.safety_title))
+            self.safety.setAccessibleDescription(self._safety_note.text())
         for text in planned.kept:
             self._kept.addLayout(bullet("good", text))
         for text in planned.lost:
@@ -156,13 +168,10 @@ class RevertDialog(OperationDialog):
         font.setWeight(font.Weight.DemiBold)
         self.safety.setFont(font)
         layout.addWidget(self.safety)
-        title = self.tr("before revert to “{what}”").format(what=self._snapshot.label)
         inset = row(spacing=0)
         inset.setContentsMargins(25, 0, 0, 0)
-        text = self.tr("The state of now is kept as “{title}”.").format(title=title)
-        inset.addWidget(label(text, "secondary", wraps=True))
+        inset.addWidget(self._safety_note)
         layout.addLayout(inset)
-        self.safety.setAccessibleDescription(text)
         return box
 
     def _add_afterwards(self, layout: QVBoxLayout) -> None:
@@ -197,7 +206,7 @@ def _place(text: str, kind: str) -> QWidget:
 
 def _as_it_was(snapshot: Snapshot) -> Afterwards:
     """Return what the VM does after a revert when nothing else is asked for."""
-    if not snapshot.has_memory:
-        return Afterwards.OFF
-    is_paused = snapshot.state is SnapshotState.PAUSED
-    return Afterwards.PAUSED if is_paused else Afterwards.RUNNING
+    return {
+        SnapshotState.RUNNING: Afterwards.RUNNING,
+        SnapshotState.PAUSED: Afterwards.PAUSED,
+    }.get(snapshot.state, Afterwards.OFF)
