@@ -32,6 +32,7 @@ def test_closing_ends_the_threads(qtbot: QtBot, world: FakeWorld, moment: str) -
 def test_closing_aborts_running_jobs_and_drops_the_others(world: FakeWorld, shown: Witness) -> None:
     world.hold_jobs()
     running = shown.session.submit(WEB, CreateSnapshot(WEB.uuid, "running"))
+    shown.wait(lambda: world.waiting_jobs == 1)  # the thread is busy, so the others are queued
     other = shown.session.submit(DB, CreateSnapshot(DB.uuid, "other"))
     queued = shown.session.submit(WEB, CreateSnapshot(WEB.uuid, "queued"))
     waiting = shown.session.submit(WEB, DeleteSnapshot(WEB.uuid, ("tuned",)), grace_seconds=3600)
