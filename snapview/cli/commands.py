@@ -6,7 +6,7 @@ import click
 
 from snapview.cli.documents import Document, tree_document, vm_entry
 from snapview.cli.errand import interruptible
-from snapview.cli.invocation import ExitStatus, Invocation, find_snapshot
+from snapview.cli.invocation import LAB_HINT, ExitStatus, Invocation, find_snapshot
 from snapview.cli.options import global_options
 from snapview.cli.output import complain, glyphs, note, print_document, print_table, say
 from snapview.cli.running import run_operation
@@ -55,7 +55,7 @@ def list_command(invocation: Invocation) -> ExitStatus:
     else:
         note("There is no VM here. “snapview demo” makes some to try things out with.")
     if invocation.is_lab_left_out:
-        note("The demo lab has VMs too: snapview -c demo list")
+        note(LAB_HINT)
     return ExitStatus.DONE
 
 

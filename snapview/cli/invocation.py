@@ -17,6 +17,7 @@ from snapview.core.errors import ConnectionLost, NotFound, NotPermitted, Snapvie
 from snapview.core.operations import Host, Progress
 from snapview.core.vm import Snapshot, Vm, VmSummary
 
+LAB_HINT = "The demo lab has VMs too: snapview -c demo list"
 DEMO_ALIAS = "demo"  # -c demo: the demo lab, whatever folder it lives in
 _DEFAULT_URIS = ("qemu:///system", "qemu:///session")
 
@@ -170,8 +171,10 @@ class Invocation:
                 complain(failure, is_verbose=self.is_verbose)
             return
         for uri, failure in failures[1:]:
-            note(f"snapview: {quoted(uri)} cannot be reached either.")
+            note(f"snapview: {quoted(uri)} cannot be reached.")
             complain(failure, is_verbose=self.is_verbose)
+        if self.is_lab_left_out:
+            note(LAB_HINT)
         raise failures[0][1]
 
     def find_vm(self, text: str) -> FoundVm:

@@ -13,6 +13,7 @@ from snapview.core.operations import (
     Failed,
     Outcome,
     RevertSnapshot,
+    plain_name,
 )
 from snapview.core.planning import Plan
 from snapview.core.vm import Vm
@@ -94,10 +95,12 @@ def _done_text(before: Vm, after: Vm | None, made: Plan, outcome: Done) -> str:
 
 
 def _labelled(vm: Vm | None, name: str) -> str:
-    """Return a snapshot's title, with its name where they differ."""
+    """Return a snapshot's title, with its name unless that is just the title made plain."""
     snapshot = vm.tree.get(name) if vm else None
-    if snapshot is None or snapshot.label == name:
+    if snapshot is None:
         return quoted(name)
+    if name in {snapshot.label, plain_name(snapshot.label)}:
+        return quoted(snapshot.label)
     return f"{quoted(snapshot.label)} ({neutral(name)})"
 
 

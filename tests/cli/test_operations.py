@@ -31,8 +31,8 @@ def test_snapshot_takes_one_and_says_what_is_true_now(snapview: Terminal, world:
     answer = snapview("snapshot", "web", "before load test", "--description", "why")
     assert answer.status == 0
     assert answer.out == (
-        "Took “before load test” (before-load-test). “web” has 9 snapshots, now at "
-        "“before load test” (before-load-test), and is running.\n"
+        "Took “before load test”. “web” has 9 snapshots, now at “before load test”, "
+        "and is running.\n"
     )
     taken = world.vm(WEB).tree["before-load-test"]
     assert (taken.title, taken.description) == ("before load test", "why")
@@ -148,8 +148,8 @@ def test_revert_keeps_the_state_of_now(snapview: Terminal, world: FakeWorld) -> 
     answer = snapview("revert", "web", "updated")
     assert answer.status == 0
     assert answer.out == (
-        'Reverted to “updated”. The state before is kept as "before revert to “updated”" '
-        "(before-revert-to-updated). “web” has 9 snapshots, now at “updated”, and is running.\n"
+        'Reverted to “updated”. The state before is kept as "before revert to “updated”". '
+        "“web” has 9 snapshots, now at “updated”, and is running.\n"
     )
     assert world.vm(WEB).tree.current == "updated"
     assert "before-revert-to-updated" in world.vm(WEB).tree
@@ -463,3 +463,11 @@ def test_a_second_connection_that_fails_is_none_of_the_jobs(
         answer = snapview("snapshot", "web", "x")
     assert answer.status == 0
     assert "Too many clients" not in answer.err
+
+
+def test_a_name_that_does_not_follow_from_the_title_is_said(
+    snapview: Terminal, world: FakeWorld
+) -> None:
+    odd = replace(make_snapshot("snapshot-1"), title="日本")
+    world.define(make_vm("fresh", SnapshotTree([odd], odd.name)))
+    assert "“日本” (snapshot-1)" in snapview("delete", "fresh", "日本").out
