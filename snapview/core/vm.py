@@ -76,11 +76,6 @@ class DiskChain:
     is_complete: bool = False  # whether the last layer is known to be the base
 
     @property
-    def defined_layers(self) -> tuple[DiskLayer, ...]:
-        """The images that the VM's definition names."""
-        return self.layers[: self.defined]
-
-    @property
     def active(self) -> DiskLayer | None:
         """The image the guest writes to; None for an empty drive."""
         return self.layers[0] if self.layers else None

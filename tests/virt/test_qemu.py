@@ -171,6 +171,7 @@ def test_deleting_an_external_snapshot_keeps_all_other_states(
         assert planned.code is RefusalCode.NOT_RUNNING
         assert vm.vm().capabilities.libvirt_version < (9, 9, 0)
         assert state == "made off"
+        assert which != "leaf"
         assert isinstance(vm.do(delete), Failed)
         assert frozen_contents(vm) == before
         return
@@ -193,6 +194,17 @@ def test_deleting_all_externals_leaves_one_image(vm: Backend) -> None:
     lab = lab_of(vm)
     names = line_of_three(vm)
     lab.virsh("suspend", vm.name)
+    live = content(lab.active_disk(vm.name))
+    vm.done(DeleteSnapshot(vm.uuid, (names[0],), subtree=True))
+    assert vm.tree() == {}
+    assert files(vm) == {"vda.qcow2"}
+    assert content(lab.active_disk(vm.name)) == live
+
+
+def test_a_vm_that_is_off_loses_all_externals_newest_first(vm: Backend) -> None:
+    lab = lab_of(vm)
+    lab.virsh("destroy", vm.name)
+    names = line_of_three(vm)
     live = content(lab.active_disk(vm.name))
     vm.done(DeleteSnapshot(vm.uuid, (names[0],), subtree=True))
     assert vm.tree() == {}

@@ -31,7 +31,8 @@ class _Picture:
     children: dict[str, list[str]]
     current: str | None
     live: set[str]
-    chains: dict[str, list[str]]  # disk target -> paths that the VM's definition names
+    chains: dict[str, list[str]]  # disk target -> paths, the active image first
+    defined: dict[str, int]  # disk target -> how many of them the VM's definition names
     overlays: dict[str, set[str]] = field(default_factory=dict)  # image -> what lies on it
 
     @classmethod
@@ -44,7 +45,8 @@ class _Picture:
             {s.name: list(tree.children(s.name)) for s in tree},
             tree.current,
             set(tree.live_path()),
-            {d.target: [layer.path for layer in d.defined_layers] for d in vm.disks},
+            {disk.target: [layer.path for layer in disk.layers] for disk in vm.disks},
+            {disk.target: disk.defined for disk in vm.disks},
         )
         for snapshot in tree:
             for base, top in _pairs(snapshot):
@@ -143,9 +145,14 @@ def _missing_disk(facts: _Facts) -> str:
 
 
 def _unknown_chain(facts: _Facts) -> bool:
-    """Whether libvirt could not find the frozen image in the definition of the VM that is off."""
+    """Whether libvirt could not find the frozen image in the definition of the VM that is off.
+
+    It finds the one right below the active image all the same, so the newest always goes.
+    """
+    picture = facts.picture
     return any(
-        path not in facts.picture.chains.get(target, ()) for target, path in facts.frozen.items()
+        path not in picture.chains.get(target, ())[: max(2, picture.defined.get(target, 0))]
+        for target, path in facts.frozen.items()
     )
 
 
