@@ -62,6 +62,7 @@ class FakeWorld:
         self.samples: dict[str, Progress] = {}
         self.waiting_jobs = 0  # jobs that wait for the crank right now
         self.waiting_reads = 0
+        self.hosts: list[FakeHost] = []  # every connection ever made
         self.subscribers: list[tuple[FakeHost, Callable[[HostEvent], None]]] = []
         self._permits: int | None = None  # None: jobs run freely
         self._reads_held = False
@@ -72,7 +73,10 @@ class FakeWorld:
 
     def make_host(self, uri: str = "fake:///one") -> "FakeHost":
         """Return one more connection to this world."""
-        return FakeHost(self, uri)
+        host = FakeHost(self, uri)
+        with self.changed:
+            self.hosts.append(host)
+        return host
 
     def vm(self, uuid: str) -> Vm:
         """Return the truth about a VM."""
@@ -273,6 +277,10 @@ class FakeHost:
     def is_alive(self) -> bool:
         """Whether this connection still works."""
         return self.world.is_up and self._boot == self.world.boot
+
+    def drop(self) -> None:
+        """Break this connection alone, without a word."""
+        self._boot = None
 
     def connect(self) -> HostCapabilities:
         self.world.pass_read_gate("connect")

@@ -1,8 +1,11 @@
 """The visible VM: read, followed, and what happens when it cannot be read or is gone."""
 
+import pytest
+
 from snapview.core.errors import HostError
 from snapview.core.layout import layout_tree
 from snapview.core.operations import CreateSnapshot
+from snapview.core.vm import Vm
 from snapview.session import VmKey
 from tests.fakes import FakeWorld
 from tests.session.conftest import Open
@@ -20,6 +23,24 @@ def test_what_virsh_does_appears(world: FakeWorld, shown: Witness) -> None:
     world.act(CreateSnapshot(WEB.uuid, "by virsh"))
     shown.wait(lambda: "by-virsh" in shown.names())
     shown.wait(lambda: [vm.snapshot_count for vm in shown.connection().vms] == [3, 9])
+
+
+def test_a_change_in_the_middle_of_a_read_is_not_missed(
+    world: FakeWorld, start: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, operations = world.read, [CreateSnapshot(WEB.uuid, "in between")]
+
+    def read_then_change(uuid: str) -> Vm:
+        vm = read(uuid)
+        if operations:
+            world.act(operations.pop())
+        return vm
+
+    monkeypatch.setattr(world, "read", read_then_change)
+    witness = start()
+    witness.session.open(ONE)
+    witness.session.select(WEB)
+    witness.wait(lambda: "in-between" in witness.names())
 
 
 def test_a_vm_that_stays_the_same_is_not_read_again(world: FakeWorld, shown: Witness) -> None:

@@ -129,6 +129,18 @@ def test_a_job_submitted_while_away_fails_at_once(world: FakeWorld, shown: Witne
     assert isinstance(job.outcome.error, ConnectionLost)
 
 
+def test_a_connection_that_broke_for_operations_alone_is_opened_again(
+    world: FakeWorld, quiet: Witness
+) -> None:
+    quiet.do(CREATE)
+    readers = [host for host, _ in world.subscribers]
+    for host in world.hosts:
+        if host not in readers:
+            host.drop()
+    assert quiet.do(DELETE).state is JobState.DONE
+    assert quiet.connection().state is ConnectionState.CONNECTED
+
+
 # -- one at a time
 
 
