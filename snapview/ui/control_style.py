@@ -78,11 +78,15 @@ def _buttons(theme: Theme) -> str:
     }}
     QPushButton[side="right"]::menu-indicator {{ image: none; width: 0; }}
     QPushButton[kind="link"] {{
-        background: transparent; border: 2px solid transparent; border-radius: 4px;
-        padding: 0 2px; min-height: 18px; text-align: left; color: {accent}; font-weight: 400;
+        background: transparent; border: none; border-bottom: 2px solid transparent;
+        border-radius: 0; padding: 0; min-height: 16px; text-align: left; color: {accent};
+        font-weight: 400;
     }}
     QPushButton[kind="link"]:hover {{ text-decoration: underline; }}
-    QPushButton[kind="link"]:focus {{ border-color: {accent}; }}
+    QPushButton[kind="link"]:focus {{
+        border: none; border-bottom: 2px solid {accent}; background: {css(theme.accent_tint)};
+        padding: 0; min-height: 16px;
+    }}
     QPushButton[kind="icon"] {{
         background: transparent; border: 2px solid transparent; padding: 0 4px; min-height: 22px;
     }}

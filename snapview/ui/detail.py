@@ -18,6 +18,7 @@ from snapview.ui.facts import (
     Fact,
     Section,
     Value,
+    file_name,
     hardware_section,
     live_sections,
     snapshot_sections,
@@ -30,6 +31,7 @@ from snapview.ui.widgets import (
     ElidedLabel,
     IconLabel,
     LinkButton,
+    LiteralText,
     button,
     column,
     hairline,
@@ -40,7 +42,7 @@ from snapview.ui.widgets import (
     set_severity,
 )
 
-KEY_WIDTH = 86
+KEY_WIDTH = 98
 TWO_COLUMNS = 620
 
 
@@ -53,7 +55,6 @@ class PaneContent:
     subtitle_tip: str = ""
     description: str = ""
     problem: str = ""
-    hint: str = ""
     sections: tuple[Section, ...] = ()
     is_editable: bool = False
 
@@ -129,16 +130,10 @@ class DetailPane(QWidget):
         return self._snapshot_content(vm, names[0]) if names else self._live_content(vm)
 
     def _live_content(self, vm: Vm) -> PaneContent:
-        hint = ""
-        if not len(vm.tree) and vm.problem is None:
-            hint = self.tr(
-                "This VM has no snapshot yet. Take one before you change something, "
-                "and you can get back."
-            )
         subtitle = self.tr("the state of now")
         sections = live_sections(vm)
         title = self.tr("You are here")
-        return PaneContent(title, subtitle, hint=hint, problem=vm.problem or "", sections=sections)
+        return PaneContent(title, subtitle, problem=vm.problem or "", sections=sections)
 
     def _snapshot_content(self, vm: Vm, name: str) -> PaneContent:
         snapshot = vm.tree[name]
@@ -199,6 +194,7 @@ class DetailPane(QWidget):
             edit = button("", "icon", icon("edit"))
             edit.setToolTip(self.tr("Edit name and description (F2)"))
             edit.setAccessibleName(self.tr("Edit name and description"))
+            edit.setFixedSize(26, 26)
             edit.clicked.connect(self.edit_requested)
             head.addWidget(edit)
         layout.addLayout(head)
@@ -207,11 +203,9 @@ class DetailPane(QWidget):
             subtitle.setToolTip(literal(content.subtitle_tip))
         layout.addWidget(subtitle)
         if content.description:
-            description = label(content.description, wraps=True)
-            description.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            description = LiteralText(content.description)
+            description.setAccessibleName(self.tr("Description"))
             layout.addWidget(description)
-        if content.hint:
-            layout.addWidget(_message("note", content.hint, Severity.NOTE))
         if content.problem:
             layout.addWidget(_message("error", content.problem, Severity.ERROR))
 
@@ -250,7 +244,8 @@ class DetailPane(QWidget):
             link.setAccessibleDescription(tip)
             return link
         if value.is_path:
-            return ElidedLabel(value.text, "mono", Qt.TextElideMode.ElideMiddle)
+            middle = Qt.TextElideMode.ElideMiddle
+            return ElidedLabel(file_name(value.text), "mono", middle, whole=value.text)
         made = label(value.text, wraps=True)
         set_severity(made, Severity.WARNING if value.is_difference else None)
         return made

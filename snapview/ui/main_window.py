@@ -26,7 +26,7 @@ from snapview.ui.stage import Stage, Subject
 from snapview.ui.theme import SIDEBAR_WIDTH
 from snapview.ui.top_bar import TopBar
 from snapview.ui.vm_list import VmList
-from snapview.ui.widgets import StyledWidget, column
+from snapview.ui.widgets import StyledWidget, column, shortened
 
 WIDE_PX = 1280  # below that the details go under the tree
 FIRST_SIZE = (1280, 800)
@@ -76,6 +76,7 @@ class MainWindow(StyledWidget):
             self._on_connection_changed(view)
         if not session.connections:
             self.stage.show_subject(None)
+        self.vm_list.view.setFocus()
 
     # -- building
 
@@ -112,6 +113,7 @@ class MainWindow(StyledWidget):
         stage.subject_changed.connect(self._on_subject_changed)
         stage.page.requested.connect(self._on_page_requested)
         tree, search = stage.vm_page.tree, self.top_bar.search
+        stage.vm_page.hint.take_clicked.connect(self.action_set[ActionId.TAKE].trigger)
         tree.menu_requested.connect(self._on_menu_requested)
         tree.activated_row.connect(self._on_row_activated)
         stage.vm_page.detail.edit_requested.connect(self._describe)
@@ -324,7 +326,7 @@ class MainWindow(StyledWidget):
 
     def _on_dialog_closed_by_vm(self, name: str) -> None:
         text = self.tr("“{vm}” was removed by another program; nothing was done to it.")
-        self.stage.banner.show_message(Severity.WARNING, text.format(vm=name))
+        self.stage.banner.show_message(Severity.WARNING, text.format(vm=shortened(name)))
 
     def _on_restyled(self) -> None:
         self.top_bar.restyle()

@@ -8,6 +8,7 @@ from PySide6.QtCore import QCoreApplication
 from snapview.core.errors import SnapviewError
 from snapview.session import ConnectionState, ConnectionView
 from snapview.ui.illustrations import Illustration
+from snapview.ui.widgets import shortened
 
 SESSION_URI = "qemu:///session"
 
@@ -229,7 +230,7 @@ def unreadable_page(vm_name: str, error: SnapviewError) -> PageContent:
     text = "\n".join(part for part in (error.message, error.advice) if part)
     return PageContent(
         Illustration.BROKEN,
-        _tr("“{vm}” cannot be read").format(vm=vm_name),
+        _tr("“{vm}” cannot be read").format(vm=shortened(vm_name)),
         text,
         (PageButton(PageAction.RETRY, _tr("Try again"), "refresh"),),
         said=_said(error),
@@ -240,7 +241,7 @@ def gone_page(vm_name: str) -> PageContent:
     """Return the page of a VM that somebody else removed."""
     return PageContent(
         Illustration.MISSING,
-        _tr("“{vm}” is gone").format(vm=vm_name),
+        _tr("“{vm}” is gone").format(vm=shortened(vm_name)),
         _tr("Another program has removed this VM.\nsnapview did nothing to it."),
     )
 

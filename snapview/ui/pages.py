@@ -11,10 +11,11 @@ from snapview.ui.colours import current_theme
 from snapview.ui.icons import icon
 from snapview.ui.illustrations import IllustrationView
 from snapview.ui.page_contents import PageAction, PageButton, PageContent, Tip
-from snapview.ui.theme import GAP, INSET, SMALL_INSET
+from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY, mono_font
 from snapview.ui.widgets import (
     ElidedLabel,
     IconLabel,
+    LiteralText,
     button,
     column,
     hairline,
@@ -25,6 +26,7 @@ from snapview.ui.widgets import (
 )
 
 TEXT_WIDTH = 440
+COMMAND_WIDTH = 520  # commands are long, and must be seen whole before they are copied
 COPIED_MS = 1500
 
 
@@ -70,8 +72,8 @@ class TeachingPage(QWidget):
         outer = column(surface, spacing=0, margin=INSET)
         outer.addStretch(2)
         inner = QWidget()
-        inner.setFixedWidth(TEXT_WIDTH)
-        layout = column(inner, spacing=GAP)
+        inner.setFixedWidth(COMMAND_WIDTH if content.commands else TEXT_WIDTH)
+        layout = column(inner, spacing=6)
         self._add_head(layout, content)
         self._add_buttons(layout, content)
         self._add_ways(layout, content)
@@ -110,7 +112,7 @@ class TeachingPage(QWidget):
             layout.addSpacing(SMALL_INSET)
             layout.addWidget(hairline())
         for caption, command in content.commands:
-            layout.addSpacing(GAP)
+            layout.addSpacing(TINY)
             layout.addWidget(label(caption, "caption"))
             layout.addWidget(self._command(command))
         if content.tips:
@@ -173,8 +175,9 @@ class TeachingPage(QWidget):
     def _add_said(self, layout: QVBoxLayout, said: str) -> None:
         fold = button(self.tr("What libvirt said"), "plain", icon("chevron-right"))
         fold.setCheckable(True)
-        words = label(said, "mono", wraps=True)
-        words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        words = LiteralText(said)
+        words.setFont(mono_font())
+        words.setAccessibleName(fold.text())
         words.hide()
 
         def toggle(is_open: bool) -> None:  # noqa: FBT001  # what QAbstractButton.toggled sends

@@ -218,7 +218,9 @@ class Stage(QWidget):
             self._show()
 
     def _on_detail_unreadable(self, key: VmKey, name: str, error: SnapviewError) -> None:
-        if key == self._subject:
+        connection = self._connection()
+        is_there = connection is not None and connection.state is ConnectionState.CONNECTED
+        if key == self._subject and is_there:  # else the banner says it already
             self.vm_page.detail.show_detail_error(name, error)
 
     def _on_selection_changed(self, _selected: object) -> None:

@@ -10,7 +10,7 @@ from snapview.ui.colours import current_theme
 from snapview.ui.format import plural
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, TOOLBAR
-from snapview.ui.widgets import SplitButton, column, hairline, label, panel, row, set_icon
+from snapview.ui.widgets import ActionButton, SplitButton, column, hairline, label, panel, row
 
 SEARCH_WIDTH = 256
 
@@ -84,7 +84,7 @@ class TopBar(QWidget):
         self.window_menu = _menu(self, actions, Place.WINDOW_MENU)
         take = actions[ActionId.TAKE]
         self.take = SplitButton(take, self.take_menu, icon("camera"), icon("chevron-down"))
-        self.buttons: dict[ActionId, QToolButton] = {}
+        self.buttons: dict[ActionId, ActionButton] = {}
         self.menu_button = QToolButton()
         self.menu_button.setMenu(self.window_menu)
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -99,8 +99,6 @@ class TopBar(QWidget):
         theme = current_theme()
         for spec in ACTIONS:
             self._actions[spec.id].setIcon(icon(spec.icon))
-        for action_id, each in self.buttons.items():
-            set_icon(each, self._actions[action_id].icon())
         self.take.set_icons(icon("camera", theme.on_filled), icon("chevron-down", theme.on_filled))
         self.menu_button.setIcon(icon("menu"))
         self.search.restyle()
@@ -123,11 +121,8 @@ class TopBar(QWidget):
         line.addWidget(self.menu_button)
         self.setFixedHeight(TOOLBAR)
 
-    def _tool_button(self, action_id: ActionId) -> QToolButton:
-        made = QToolButton()
-        made.setDefaultAction(self._actions[action_id])
-        made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    def _tool_button(self, action_id: ActionId) -> ActionButton:
+        made = ActionButton(self._actions[action_id])
         self.buttons[action_id] = made
         return made
 

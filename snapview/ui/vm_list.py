@@ -4,6 +4,9 @@ Hides the painting of the rows and that the filter hides rows rather than removi
 the shown VM stays selected whatever is typed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from PySide6.QtCore import (
     QItemSelectionModel,
     QModelIndex,
@@ -246,7 +249,6 @@ class VmList(QWidget):
 
     def _connect(self) -> None:
         self.view.selectionModel().currentChanged.connect(self._on_current_changed)
-        self.model.rowsAboutToBeRemoved.connect(self._on_rows_about_to_be_removed)
         self.model.rowsInserted.connect(self._on_rows_inserted)
         self.filter.textChanged.connect(self._apply_filter)
         self.add_button.clicked.connect(self.add_connection_clicked)
@@ -255,17 +257,15 @@ class VmList(QWidget):
 
     def show_connection(self, view: ConnectionView) -> None:
         """Add a connection or show its changes."""
-        self._is_silent = True
-        self.model.show_connection(view)
-        self._is_silent = False
+        with self._silence():
+            self.model.show_connection(view)
         self._filter_room.setVisible(self.model.vm_count() > MANY_VMS or bool(self.filter.text()))
         self._apply_filter(self.filter.text())
 
     def remove_connection(self, uri: str) -> None:
         """Take a connection away."""
-        self._is_silent = True
-        self.model.remove_connection(uri)
-        self._is_silent = False
+        with self._silence():
+            self.model.remove_connection(uri)
 
     def select_vm(self, key: VmKey) -> bool:
         """Select a VM; False when it is not in the list."""
@@ -289,6 +289,16 @@ class VmList(QWidget):
 
     # -- reactions
 
+    @contextmanager
+    def _silence(self) -> Iterator[None]:
+        """Choose nothing while the list changes; a chosen row that goes leaves no other one."""
+        chosen = self.current()
+        self._is_silent = True
+        yield
+        if self.current() != chosen:
+            self.view.selectionModel().clear()
+        self._is_silent = False
+
     def _select(self, index: QModelIndex) -> bool:
         if not index.isValid():
             return False
@@ -304,15 +314,6 @@ class VmList(QWidget):
             self.vm_chosen.emit(key)
         elif current.data(ListRole.KIND) is RowKind.CONNECTION:
             self.connection_chosen.emit(str(current.data(ListRole.URI)))
-
-    def _on_rows_about_to_be_removed(self, parent: QModelIndex, first: int, last: int) -> None:
-        """Let go of a row that disappears, else Qt would choose its neighbour."""
-        at = self.view.currentIndex()
-        while at.isValid():
-            if at.parent() == parent and first <= at.row() <= last:
-                self.view.selectionModel().clear()
-                return
-            at = at.parent()
 
     def _on_rows_inserted(self, parent: QModelIndex, first: int, last: int) -> None:
         if not parent.isValid():

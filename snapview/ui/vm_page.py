@@ -3,17 +3,61 @@
 The splitters leave room for what later issues add: charts below the tree, further panes beside.
 """
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from snapview.session import VmView
 from snapview.ui.detail import DetailPane
+from snapview.ui.illustrations import IllustrationView
 from snapview.ui.snapshot_view import SnapshotView
-from snapview.ui.theme import DETAIL_WIDTH
+from snapview.ui.theme import COLUMN_HEADER, DETAIL_WIDTH, GAP, ROW_HEIGHT
 from snapview.ui.vm_header import VmHeader
-from snapview.ui.widgets import column, hairline
+from snapview.ui.widgets import button, column, hairline, label
 
 DETAIL_HEIGHT = 260  # below the tree, in a narrow window
+
+
+class EmptyTreeHint(QWidget):
+    """Stands in the empty space of a tree without snapshots and invites to take the first."""
+
+    take_clicked = Signal()
+
+    def __init__(self, tree: QWidget) -> None:
+        super().__init__(tree)
+        self._tree = tree
+        layout = column(self, spacing=GAP)
+        picture = IllustrationView()
+        self.take = button(self.tr("Take the first one"))
+        layout.addWidget(picture, 0, Qt.AlignmentFlag.AlignHCenter)
+        for text, role in (
+            (self.tr("No snapshot yet"), "figure"),
+            (self.tr("Take one before you change something,\nand you can get back."), "note"),
+        ):
+            words = label(text, role)
+            words.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            layout.addWidget(words)
+        layout.addSpacing(GAP)
+        layout.addWidget(self.take, 0, Qt.AlignmentFlag.AlignHCenter)
+        self.take.clicked.connect(self.take_clicked)
+        tree.installEventFilter(self)
+        self.hide()
+
+    def set_shown(self, *, is_shown: bool) -> None:
+        """Stand there, or not."""
+        self.setVisible(is_shown)
+        self._place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay in the middle of the tree."""
+        if event.type() == QEvent.Type.Resize:
+            self._place()
+        return False
+
+    def _place(self) -> None:
+        room = self._tree.size()
+        size = self.sizeHint()
+        top = max(2 * ROW_HEIGHT + COLUMN_HEADER, (room.height() - size.height()) // 3)
+        self.setGeometry((room.width() - size.width()) // 2, top, size.width(), size.height())
 
 
 class VmPage(QWidget):
@@ -24,6 +68,7 @@ class VmPage(QWidget):
         self.header = VmHeader()
         self.tree = SnapshotView()
         self.detail = DetailPane()
+        self.hint = EmptyTreeHint(self.tree)
         self.halves = QSplitter(Qt.Orientation.Horizontal)
         self.halves.setHandleWidth(1)
         self.halves.setChildrenCollapsible(False)
@@ -42,6 +87,7 @@ class VmPage(QWidget):
         """Show a VM as last read."""
         self.header.show_vm(view)
         self.tree.show_vm(view)
+        self.hint.set_shown(is_shown=not len(view.vm.tree) and view.vm.problem is None)
 
     def set_narrow(self, *, is_narrow: bool) -> None:
         """Put the details below the tree when the window is narrow."""

@@ -16,6 +16,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPixmap,
     QResizeEvent,
+    QTextOption,
 )
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -27,6 +28,8 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
+    QTextEdit,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -36,8 +39,9 @@ from snapview.ui.control_style import control_style
 
 ICON_PX = 16
 ICON_GAP = 6  # between an icon and the words of its button
-LINK_EDGE_PX = 10  # border and padding of a link, both sides
+LINK_EDGE_PX = 4  # border and padding of a link, both sides
 LONGEST_RUN = 24  # letters without a place to break a line
+LONGEST_NAME = 60  # letters of a name within a sentence
 
 
 def literal(text: str) -> str:
@@ -51,11 +55,15 @@ def breakable(text: str) -> str:
     """Return ``text`` with invisible places to break its lines, for words without end."""
 
     def broken(run: re.Match[str]) -> str:
-        word = run.group()
-        parts = (word[at : at + LONGEST_RUN] for at in range(0, len(word), LONGEST_RUN))
-        return "\u200b".join(parts)
+        return "\u200b".join(run.group())
 
     return re.sub(rf"\S{{{LONGEST_RUN + 1},}}", broken, text)
+
+
+def shortened(text: str) -> str:
+    """Return a name for a sentence: one line, and not endless."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
 
 
 def label(text: str, role: str = "text", *, wraps: bool = False) -> QLabel:
@@ -65,8 +73,6 @@ def label(text: str, role: str = "text", *, wraps: bool = False) -> QLabel:
     made.setProperty("role", role)
     made.setText(breakable(text) if wraps else text)
     made.setWordWrap(wraps)
-    if wraps:
-        made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return made
 
 
@@ -257,6 +263,34 @@ class ElidedLabel(QFrame):
         QGuiApplication.clipboard().setText(self._whole or self._text)
 
 
+class LiteralText(QTextEdit):
+    """Some lines of literal text that can be selected; breaks words without end where it must."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.setAcceptRichText(False)
+        self.setPlainText(text)
+        self.setReadOnly(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.viewport().setAutoFillBackground(False)
+        self.document().setDocumentMargin(0)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Be as high as the text at the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(round(self.document().size().height()) + 2)
+
+
 class LinkButton(QPushButton):
     """A link that gives way: elided where it does not fit, whole as tooltip."""
 
@@ -274,11 +308,11 @@ class LinkButton(QPushButton):
         """Return room for the whole text."""
         line = self._whole.replace("\n", " ")
         width = self.fontMetrics().horizontalAdvance(line) + LINK_EDGE_PX
-        return QSize(width, self.fontMetrics().height() + 6)
+        return QSize(width, self.fontMetrics().height() + 4)
 
     def minimumSizeHint(self) -> QSize:
         """Return room for a few letters."""
-        return QSize(self.fontMetrics().averageCharWidth() * 4, self.fontMetrics().height() + 6)
+        return QSize(self.fontMetrics().averageCharWidth() * 4, self.fontMetrics().height() + 4)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Elide anew."""
@@ -287,10 +321,31 @@ class LinkButton(QPushButton):
 
     def _elide(self) -> None:
         line = self._whole.replace("\n", " ")
-        room = max(0, self.width() - LINK_EDGE_PX + 2)
+        room = max(0, self.width())
         shown = self.fontMetrics().elidedText(line, Qt.TextElideMode.ElideRight, room)
         self.setText(shown.replace("&", "&&"))  # a name has no mnemonic
         self.setToolTip(literal(self._whole) if shown != line else "")
+
+
+class ActionButton(QToolButton):
+    """A flat button for an action. Qt's own default action would take the icon's space away."""
+
+    def __init__(self, action: QAction) -> None:
+        super().__init__()
+        self._action = action
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.clicked.connect(action.trigger)
+        action.changed.connect(self._follow)
+        self._follow()
+
+    def _follow(self) -> None:
+        action = self._action
+        self.setText(action.text())
+        self.setEnabled(action.isEnabled())
+        self.setToolTip(action.toolTip())
+        self.setAccessibleName(action.text())
+        set_icon(self, action.icon())
 
 
 class SplitButton(QWidget):

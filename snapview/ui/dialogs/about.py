@@ -68,7 +68,7 @@ class ShortcutsDialog(StyledDialog):
         close.clicked.connect(self.accept)
         close.setDefault(True)
         self.add_foot(layout, close)
-        self.resize(460, 560)
+        self.resize(460, 620)
 
     def keys(self) -> list[tuple[str, str]]:
         """Return pairs of a key and what it does."""

@@ -189,7 +189,7 @@ class AddConnectionDialog(StyledDialog):
         clear(self._problem)
         empty = not (self.host.text() if self.remote.isChecked() else self.uri().strip())
         if found and not empty:  # nobody is told off before typing
-            self._problem.addWidget(message_box(Severity.WARNING, found))
+            self._problem.addWidget(message_box(Severity.WARNING, "", found))
         self.go_button.setEnabled(not found)
         self.go_button.setToolTip(found)
         self.note.setText("" if found else self.uri())

@@ -56,5 +56,6 @@ class DescribeDialog(OperationDialog):
             layout.addWidget(field)
             layout.addSpacing(GAP)
         self.title.setMaxLength(200)
+        self.title.setCursorPosition(0)
         self.description.setTabChangesFocus(True)
         layout.addLayout(self._problem)

@@ -38,7 +38,8 @@ def message_box(severity: Severity, heading: str, text: str = "", advice: str = 
     layout = row(box, spacing=10, margin=SMALL_INSET)
     layout.addWidget(IconLabel(icon(severity.value)), 0, Qt.AlignmentFlag.AlignTop)
     words = column(spacing=4)
-    words.addWidget(label(heading, "heading", wraps=True))
+    if heading:
+        words.addWidget(label(heading, "heading", wraps=True))
     if text:
         words.addWidget(label(text, wraps=True))
     if advice:
@@ -137,7 +138,7 @@ class PlanView(QWidget):
         if planned.get_back is not None:
             self._layout.addWidget(verdict_box(planned.get_back))
         for warning in warnings_of(planned):
-            self._layout.addWidget(message_box(Severity.WARNING, warning))
+            self._layout.addWidget(message_box(Severity.WARNING, "", warning))
         self._layout.addWidget(label(_tr("What happens"), "heading"))
         for step in planned.steps:
             self._layout.addWidget(step_lines(step))

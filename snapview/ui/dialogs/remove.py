@@ -112,7 +112,7 @@ class RemoveDialog(OperationDialog):
         self.set_go(f"&{text}", "merge" if merges else "discard")
         self._show_picture(planned.operation.snapshots, merges=merges)
         for warning in warnings_of(planned):
-            self._facts.addWidget(message_box(Severity.WARNING, warning))
+            self._facts.addWidget(message_box(Severity.WARNING, "", warning))
         grid = QGridLayout()
         grid.setHorizontalSpacing(SMALL_INSET)
         grid.setVerticalSpacing(8)
@@ -166,8 +166,12 @@ class RemoveDialog(OperationDialog):
         if len(names) != 1:
             return
         now, then = boxes_around(self.vm.tree, names[0], merges=merges)
-        is_live = names[0] in self.vm.tree.live_path()
-        self._picture.show_chain(now, then, self.tr("you, here") if is_live else "")
+        tree = self.vm.tree
+        end = ""
+        if names[0] in tree.live_path():
+            is_next = tree.current in {names[0], *tree.children(names[0])[:1]}
+            end = self.tr("here") if is_next else self.tr("… here")
+        self._picture.show_chain(now, then, end)
 
     # -- building and following
 

@@ -68,7 +68,7 @@ class RevertDialog(OperationDialog):
         for each in self.choices.values():
             each.toggled.connect(self._on_choice_toggled)
         self.replan()
-        self.resize(680, 520)
+        self.resize(680, 620)
         self.go_button.setFocus()
 
     @property
@@ -117,7 +117,7 @@ class RevertDialog(OperationDialog):
         if not planned.lost:
             self._lost.addLayout(bullet("minus", self.tr("Nothing")))
         for warning in planned.warnings:
-            self._more.addWidget(message_box(Severity.WARNING, warning))
+            self._more.addWidget(message_box(Severity.WARNING, "", warning))
         self._more.addWidget(label(self.tr("What happens"), "heading"))
         for step in planned.steps:
             self._more.addWidget(step_lines(step))
