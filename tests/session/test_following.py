@@ -26,7 +26,7 @@ def test_what_virsh_does_appears(world: FakeWorld, shown: Witness) -> None:
 
 
 def test_a_change_in_the_middle_of_a_read_is_not_missed(
-    world: FakeWorld, start: Open, monkeypatch: pytest.MonkeyPatch
+    world: FakeWorld, shown: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, operations = world.read, [CreateSnapshot(WEB.uuid, "in between")]
 
@@ -37,10 +37,8 @@ def test_a_change_in_the_middle_of_a_read_is_not_missed(
         return vm
 
     monkeypatch.setattr(world, "read", read_then_change)
-    witness = start()
-    witness.session.open(ONE)
-    witness.session.select(WEB)
-    witness.wait(lambda: "in-between" in witness.names())
+    shown.session.refresh()
+    shown.wait(lambda: "in-between" in shown.names())
 
 
 def test_a_vm_that_stays_the_same_is_not_read_again(world: FakeWorld, shown: Witness) -> None:
