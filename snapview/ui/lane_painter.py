@@ -16,7 +16,7 @@ from snapview.ui.colours import Theme
 from snapview.ui.snapshot_columns import is_kept
 from snapview.ui.theme import BRANCH_LINE, FIRST_LANE, LANE_WIDTH, LIVE_BRANCH_LINE
 
-LEAST_LANE_WIDTH = 2.5
+LEAST_LANE_WIDTH = 2.0
 GRAPH_SHARE = 0.42  # of the Name column that lanes may take before they move together
 HALO = 2.0
 DIMMED = 0.4  # opacity of nodes that a search does not find
