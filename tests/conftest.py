@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["QT_NO_GLIB"] = "1"  # as the application has it: GLib's main loop is libvirt's
 
 from tests import guards
 

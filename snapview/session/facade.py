@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from PySide6.QtCore import QDeadlineTimer, QObject, Qt, Signal, Slot
+from PySide6.QtCore import QAbstractEventDispatcher, QDeadlineTimer, QObject, Qt, Signal, Slot
 
 from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
 from snapview.session.connection import Connection, Timing
@@ -41,6 +41,7 @@ class Session(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        _check_event_loop()
         self._make_host = make_host
         self._timing = timing or Timing()
         self._connections: dict[str, Connection] = {}
@@ -279,6 +280,13 @@ class Session(QObject):
     def _on_left(self, connection: Connection) -> None:
         if connection in self._leaving:
             self._leaving.remove(connection)
+
+
+def _check_event_loop() -> None:
+    """Complain where Qt would run libvirt's callbacks on the GUI thread (see application.py)."""
+    dispatcher = QAbstractEventDispatcher.instance()
+    if "glib" in dispatcher.metaObject().className().lower():
+        logger.error("Qt and libvirt share GLib's main loop: QT_NO_GLIB was not set in time.")
 
 
 def _log_failure(future: Future[None]) -> None:

@@ -1,6 +1,10 @@
 """Closing at every moment, and work in the background."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
@@ -95,3 +99,22 @@ def test_background_work_that_fails_is_logged(
 
     session.run_in_background(fail)
     assert session.close()
+
+
+def test_sharing_glibs_main_loop_with_libvirt_is_reported() -> None:
+    code = (
+        "from PySide6.QtCore import QCoreApplication\n"
+        "from snapview.session import Session\n"
+        "app = QCoreApplication([])\n"
+        "Session(lambda uri: None).close()\n"
+    )
+    for chosen, complains in (("1", False), ("", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "QT_NO_GLIB": chosen},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("share GLib" in done.stderr) is complains
