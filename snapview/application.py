@@ -41,7 +41,6 @@ from snapview.ui.theme import apply_style, resource_folder
 _log = logging.getLogger(__name__)
 
 APPLICATION_ID = "io.github.snapview.Snapview"  # of desktop entry, AppStream data and icon
-_INTERRUPTED = 130
 _SETTLE_MS = 700  # after the last news, what the window shows is painted
 _PICTURE_PATIENCE_MS = 30_000
 _MESSAGE_LEVELS = {
@@ -78,7 +77,7 @@ def run_window(
         default_uris: what to connect to if neither ``uris`` nor the settings name anything.
         picture: save a picture of the window there once it shows a tree, and close it.
     """
-    app = _make_application()
+    app = make_application()
     settings = Settings.load()
     session = Session(make_host)
     for uri in tuple(uris) or settings.connections or default_uris:
@@ -95,17 +94,20 @@ def run_window(
     interrupts.stop()
     if photographer is not None:
         status = photographer.status
-    if interrupts.count:
-        status = _INTERRUPTED
+    status = interrupts.status or status
     if not has_ended:  # a thread hangs in libvirt; destroying it would crash
         logging.shutdown()
         os._exit(status)
     return status
 
 
-def _make_application() -> QApplication:
-    qInstallMessageHandler(_on_qt_message)
+def make_application() -> QApplication:
+    """Make the application with its style, icons and identity."""
+    qInstallMessageHandler(_QtMessages())
     QCoreApplication.setApplicationName("snapview")
+    # libvirt's event loop runs on GLib's default context. Qt's would own the same one, so that
+    # libvirt's callbacks ran on the GUI thread, and closing waited for itself.
+    os.environ["QT_NO_GLIB"] = "1"
     app = QApplication(["snapview"])
     app.setApplicationDisplayName("snapview")
     app.setDesktopFileName(APPLICATION_ID)
@@ -115,17 +117,25 @@ def _make_application() -> QApplication:
     return app
 
 
-def _on_qt_message(kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
-    """Log what Qt says. What it dies of becomes a sentence, instead of an abort with a core."""
-    _log.log(_MESSAGE_LEVELS.get(kind, logging.WARNING), "Qt: %s", text)
-    if kind is QtMsgType.QtFatalMsg:
-        reason = text.strip().partition("\n")[0]
-        sys.stderr.write(
-            f"snapview: the window cannot be opened. {reason}\n"
-            "Check that the display can be reached, or use the command line: snapview list\n"
-        )
-        sys.stderr.flush()
-        os._exit(1)
+class _QtMessages:
+    """Logs what Qt says. What it dies of becomes a sentence, instead of an abort with a core."""
+
+    def __init__(self) -> None:
+        self._last_warning = ""
+
+    def __call__(self, kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+        _log.log(_MESSAGE_LEVELS.get(kind, logging.WARNING), "Qt: %s", text)
+        if kind is QtMsgType.QtWarningMsg:
+            self._last_warning = self._last_warning or text.strip().partition("\n")[0]
+        if kind is QtMsgType.QtFatalMsg:
+            reason = f"Qt says: {self._last_warning}\n" if self._last_warning else ""
+            sys.stderr.write(
+                f"snapview: the window cannot be opened.\n{reason}Check that the display can be "
+                "reached and that Qt's libraries are installed (packaging/run.sh does that), or "
+                "use the command line: snapview list\n"
+            )
+            sys.stderr.flush()
+            os._exit(1)
 
 
 class _Faults:
@@ -167,7 +177,7 @@ class _Interrupts(QObject):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
-        self.count = 0
+        self.status = 0  # of the process, as shells count: 130 after Ctrl-C
         self._window = window
         # Python runs signal handlers only between its own instructions, and Qt's loop runs none
         # while it waits; a byte on a socket wakes it.
@@ -195,12 +205,13 @@ class _Interrupts(QObject):
 
     @Slot()
     def _on_signal(self) -> None:
-        numbers = self._read_end.recv(64)
-        if not {signal.SIGINT, signal.SIGTERM} & set(numbers):
-            return
-        self.count += 1
-        if self.count > 1 or self._window.close():
-            QCoreApplication.quit()
+        for number in self._read_end.recv(64):
+            if number not in self._previous:
+                continue
+            is_first = not self.status
+            self.status = 128 + number
+            if not is_first or self._window.close():
+                QCoreApplication.quit()
 
 
 def _do_nothing(*_arguments: object) -> None:

@@ -1,0 +1,101 @@
+"""A person with mouse and keyboard at the real window, on real VMs; virsh and the guest watch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backends import VirshClient
+from tests.e2e.desktop import Desktop, screen, window
+from tests.lab import Lab
+
+pytestmark = pytest.mark.window
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    with screen() as number:
+        yield number
+
+
+def test_take_revert_and_delete_by_hand(lab9: Lab, display: str, tmp_path: Path) -> None:
+    name = "demo-web"
+    lab9.make_vm(name)
+    lab9.make_vm("other", running=False)
+    virsh = VirshClient(lab9, name)
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows()
+
+        lab9.wait_for_count(name, 2)
+        desktop.key("ctrl+t")
+        desktop.wait_for_front("Take snapshot")
+        desktop.key("ctrl+a")
+        desktop.type("clean install")
+        desktop.key("Return")
+        desktop.wait_for_rows("clean install")
+        assert virsh.parents() == {"clean-install": None}
+        at_first = lab9.counter_from_serial(name).count
+
+        lab9.wait_for_count(name, at_first + 3)
+        take_by_mouse(desktop, "before upgrade")
+        desktop.wait_for_rows("clean install", "before upgrade")
+        assert virsh.parents() == {"clean-install": None, "before-upgrade": "clean-install"}
+
+        later = lab9.wait_for_count(name, at_first + 6).count
+        desktop.click("row clean install")
+        desktop.key("ctrl+r")
+        desktop.wait_for_front("Revert")
+        desktop.click("button Keep and revert")
+        safety = "before revert to “clean install”"
+        desktop.wait_for_rows("clean install", "before upgrade", safety)
+        assert virsh.current() == "clean-install"
+        assert at_first - 1 <= lab9.counter_from_serial(name).count < later
+
+        desktop.click(f"row {safety}")
+        desktop.key("Delete")
+        desktop.wait_for_front("Discard")
+        desktop.key("Return")
+        desktop.wait_for_job("nothing has been touched")
+        assert len(virsh.parents()) == 3, "the grace period was not kept"
+        desktop.wait_for_rows("clean install", "before upgrade")
+        assert virsh.parents() == {"clean-install": None, "before-upgrade": "clean-install"}
+        assert virsh.current() == "clean-install"
+
+
+def take_by_mouse(desktop: Desktop, title: str) -> None:
+    desktop.click("button Take snapshot")
+    desktop.wait_for_front("Take snapshot")
+    desktop.key("ctrl+a")
+    desktop.type(title)
+    desktop.click("button Take snapshot")
+
+
+def test_undo_within_the_grace_period(lab9: Lab, display: str, tmp_path: Path) -> None:
+    name = lab9.unique_name("undo")
+    lab9.make_vm(name)
+    lab9.virsh("snapshot-create-as", name, "one")
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows("one")
+        desktop.click("row one")
+        desktop.key("Delete")
+        desktop.wait_for_front("Discard")
+        desktop.key("Return")
+        desktop.click("button Undo")
+        desktop.wait("no job", lambda: "nothing has been touched" not in str(desktop.ask("jobs")))
+        assert VirshClient(lab9, name).parents() == {"one": None}
+
+
+def test_another_client_appears_within_five_seconds(
+    lab9: Lab, display: str, tmp_path: Path
+) -> None:
+    name = lab9.unique_name("watched")
+    lab9.make_vm(name)
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows()
+        lab9.virsh("snapshot-create-as", name, "theirs")
+        desktop.wait_for_rows("theirs")
+        lab9.destroy_vm(name)
+        desktop.wait("the VM to go", lambda: desktop.ask(f"row {name}") is None)
