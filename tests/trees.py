@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from snapview.core.vm import (
@@ -107,7 +108,18 @@ def make_vm(
         uuid=vm_uuid(name),
         name=name,
         run_state=run_state,
-        tree=tree if tree is not None else SnapshotTree(),
+        tree=_moved(tree, name) if tree is not None else SnapshotTree(),
         disks=disks,
         hardware=hardware,
     )
+
+
+def _moved(tree: SnapshotTree, vm_name: str) -> SnapshotTree:
+    """Return a tree whose internal snapshots lie in the base images of that VM."""
+
+    def move(disk: SnapshotDisk) -> SnapshotDisk:
+        is_default = disk.frozen == base_layer(target=disk.target)
+        return replace(disk, frozen=base_layer(vm_name, disk.target)) if is_default else disk
+
+    moved = (replace(each, disks=tuple(move(disk) for disk in each.disks)) for each in tree)
+    return SnapshotTree(moved, tree.current)
