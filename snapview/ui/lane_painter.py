@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 from snapview.core.layout import LayoutRow, Line
 from snapview.core.vm import Snapshot, SnapshotKind
@@ -19,6 +19,7 @@ from snapview.ui.theme import BRANCH_LINE, FIRST_LANE, LANE_WIDTH, LIVE_BRANCH_L
 LEAST_LANE_WIDTH = 2.0
 GRAPH_SHARE = 0.42  # of the Name column that lanes may take before they move together
 HALO = 2.0
+NODE_BOX = 22  # has room for every shape and its halo
 DIMMED = 0.4  # opacity of nodes that a search does not find
 
 _CUT = 0.4142  # of an octagon's half side
@@ -95,11 +96,12 @@ class RowPicture:
 
 
 class LanePainter:
-    """Draws one row's lines and node. Pens and brushes are made once for a theme."""
+    """Draws one row's lines and node. Pens and nodes are made once for a theme."""
 
     def __init__(self, theme: Theme) -> None:
         self._theme = theme
         self._pens: dict[tuple[int, bool], QPen] = {}
+        self._nodes: dict[tuple[int, int, int, bool, float], QPixmap] = {}
         self._kept_pen = QPen(theme.kept, BRANCH_LINE, Qt.PenStyle.CustomDashLine)
         self._kept_pen.setDashPattern([1.2, 1.4])
         self._kept_pen.setCapStyle(Qt.PenCapStyle.FlatCap)
@@ -113,9 +115,11 @@ class LanePainter:
         background: QColor,
     ) -> None:
         """Draw a row into ``rect``; ``background`` is the row's colour, for the node's halo."""
-        painter.save()
+        is_too_wide = geometry.text_x > rect.width()
+        if is_too_wide:
+            painter.save()
+            painter.setClipRect(rect)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setClipRect(rect)
         row, left = picture.layout, rect.left()
         top, middle, bottom = rect.top(), rect.center().y(), rect.bottom()
         for line in row.upper:
@@ -128,9 +132,11 @@ class LanePainter:
             painter.setPen(self._kept_pen if is_kept_edge else self._pen(line))
             start, end = left + geometry.x(line.top_lane), left + geometry.x(line.bottom_lane)
             _draw_half(painter, QPointF(start, middle), QPointF(end, bottom))
-        centre = QPointF(left + geometry.x(row.lane), middle)
-        self._draw_node(painter, centre, picture, background)
-        painter.restore()
+        corner = QPointF(round(left + geometry.x(row.lane)) - NODE_BOX / 2, middle - NODE_BOX / 2)
+        ratio = painter.device().devicePixelRatio()
+        painter.drawPixmap(corner, self._node(picture, background, ratio))
+        if is_too_wide:
+            painter.restore()
 
     def _pen(self, line: Line) -> QPen:
         key = (line.colour, line.is_live)
@@ -142,20 +148,35 @@ class LanePainter:
             self._pens[key] = pen
         return pen
 
-    def _draw_node(
-        self, painter: QPainter, centre: QPointF, picture: RowPicture, background: QColor
-    ) -> None:
-        colour = {
+    def _node(self, picture: RowPicture, background: QColor, ratio: float) -> QPixmap:
+        """Return the picture of a node with its halo, drawn once for all rows like it."""
+        shape, colour = picture.shape, picture.layout.colour
+        key = (shape.value, colour, background.rgb(), picture.is_dimmed, ratio)
+        drawn = self._nodes.get(key)
+        if drawn is None:
+            drawn = QPixmap(round(NODE_BOX * ratio), round(NODE_BOX * ratio))
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(drawn)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            centre = QPointF(NODE_BOX / 2, NODE_BOX / 2)
+            painter.setPen(QPen(background, 2 * HALO))
+            painter.setBrush(background)
+            _draw_outline(painter, centre, shape)
+            if picture.is_dimmed:
+                painter.setOpacity(DIMMED)
+            _draw_shape(painter, centre, shape, self._node_colour(shape, colour), background)
+            painter.end()
+            self._nodes[key] = drawn
+        return drawn
+
+    def _node_colour(self, shape: NodeShape, branch: int) -> QColor:
+        own = {
             NodeShape.KEPT: self._theme.kept,
             NodeShape.BROKEN: self._theme.broken,
             NodeShape.HERE: self._theme.branch(0),
-        }.get(picture.shape, self._theme.branch(picture.layout.colour))
-        painter.setPen(QPen(background, 2 * HALO))
-        painter.setBrush(background)
-        _draw_outline(painter, centre, picture.shape)
-        if picture.is_dimmed:
-            painter.setOpacity(DIMMED)
-        _draw_shape(painter, centre, picture.shape, colour, background)
+        }
+        return own.get(shape) or self._theme.branch(branch)
 
 
 def _leads_to(kept_lane: int | None, near: float, far: float, lane: int) -> bool:

@@ -4,10 +4,22 @@ Hides what makes 10,000 rows scroll smoothly: it asks the model directly rather 
 ``QVariant``, and keeps pens, fonts and shortened texts.
 """
 
-from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QRect, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen
+from dataclasses import dataclass
+
+from PySide6.QtCore import (
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QPointF,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+)
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QStaticText, QTransform
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
+from snapview.core.layout import Line
 from snapview.ui.lane_painter import LaneGeometry, LanePainter, NodeShape, RowPicture, node_shape
 from snapview.ui.snapshot_columns import COLUMNS, Column, is_kept
 from snapview.ui.snapshot_model import RowBadge, SnapshotModel
@@ -33,6 +45,16 @@ BADGE_BAR = 64
 _KEPT_TEXTS = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class _ShownText:
+    """A text as far as it fits, already laid out."""
+
+    text: str
+    width: int
+    height: float
+    static: QStaticText
+
+
 class SnapshotDelegate(QStyledItemDelegate):
     """Paints every cell of the tree: branches, name and notes in the first, text in the others."""
 
@@ -54,7 +76,7 @@ class SnapshotDelegate(QStyledItemDelegate):
         self._metrics = {
             id(font): QFontMetrics(font) for font in (self._plain, self._strong, self._small)
         }
-        self._elided: dict[tuple[str, int, int], str] = {}
+        self._shown: dict[tuple[str, int, int], _ShownText] = {}
 
     def geometry(self, column_width: int) -> LaneGeometry:
         """Return where the lanes lie in a first column of that width."""
@@ -66,12 +88,10 @@ class SnapshotDelegate(QStyledItemDelegate):
         rect = option.rect
         is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         theme = self._theme
-        background = theme.base
-        if is_selected:
-            background = theme.selected
-        elif row == self.hovered_row:
-            background = theme.hover
-        painter.fillRect(rect, background)
+        background = theme.base  # which the view has already painted
+        if is_selected or row == self.hovered_row:
+            background = theme.selected if is_selected else theme.hover
+            painter.fillRect(rect, background)
         if COLUMNS[column].id is Column.NAME:
             self._paint_name(painter, rect, row, background, is_selected=is_selected)
         else:
@@ -126,7 +146,7 @@ class SnapshotDelegate(QStyledItemDelegate):
         if search.finds(name):
             self._mark_found(painter, place, shown, font)
         _draw_text(painter, place, shown, font, colour)
-        place.setLeft(place.left() + self._width(shown, font) + SMALL_INSET)
+        place.setLeft(place.left() + shown.width + SMALL_INSET)
         badge = model.badge_at(row)
         if badge is not None:
             self._paint_badge(painter, place, badge)
@@ -141,12 +161,13 @@ class SnapshotDelegate(QStyledItemDelegate):
         shape = node_shape(self._model.snapshot_at(row))
         own = layout.lane if shape is NodeShape.KEPT else None
         if self._model.is_newest_first:
-            upper, lower = self._kept_lane(row - 1), own
-        else:
-            upper, lower = own, self._kept_lane(row + 1)
-        return RowPicture(layout, shape, upper, lower, is_dimmed)
+            upper = self._kept_lane(row - 1) if _has_bend(layout.upper) else None
+            return RowPicture(layout, shape, upper, own, is_dimmed)
+        lower = self._kept_lane(row + 1) if _has_bend(layout.lower) else None
+        return RowPicture(layout, shape, own, lower, is_dimmed)
 
     def _kept_lane(self, row: int) -> int | None:
+        """Return the lane of a row if a revert kept it; bends lead to the row next to theirs."""
         if not 0 <= row < self._model.rowCount():
             return None
         snapshot = self._model.snapshot_at(row)
@@ -162,7 +183,7 @@ class SnapshotDelegate(QStyledItemDelegate):
         inset = 6 if is_tag else 0
         shown = self._fitting(note, place.width() - 2 * inset, self._small)
         if is_tag:
-            width = self._width(shown, self._small) + 2 * inset
+            width = shown.width + 2 * inset
             frame = QRectF(place.left() + 0.5, place.center().y() - 8.5, width, 18)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             painter.setPen(QPen(self._theme.control_edge, 1))
@@ -185,16 +206,16 @@ class SnapshotDelegate(QStyledItemDelegate):
             place = place.adjusted(BADGE_BAR + GAP, 0, 0, 0)
         self._paint_note(painter, place, badge.text, self._theme.secondary, is_tag=False)
 
-    def _mark_found(self, painter: QPainter, place: QRect, shown: str, font: QFont) -> None:
+    def _mark_found(self, painter: QPainter, place: QRect, shown: _ShownText, font: QFont) -> None:
         """Paint the background of the searched words in a text."""
         metrics = self._metrics[id(font)]
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._theme.match)
         height = metrics.height() + 2
-        for start, length in self._search.spans(shown):
-            left = metrics.horizontalAdvance(shown[:start])
-            width = metrics.horizontalAdvance(shown[: start + length]) - left
+        for start, length in self._search.spans(shown.text):
+            left = metrics.horizontalAdvance(shown.text[:start])
+            width = metrics.horizontalAdvance(shown.text[: start + length]) - left
             top = place.center().y() - height / 2 + 0.5
             mark = QRectF(place.left() + left - 1, top, width + 2, height)
             painter.drawRoundedRect(mark, BAR_RADIUS, BAR_RADIUS)
@@ -202,24 +223,33 @@ class SnapshotDelegate(QStyledItemDelegate):
     def _width(self, text: str, font: QFont) -> int:
         return self._metrics[id(font)].horizontalAdvance(text)
 
-    def _fitting(self, text: str, width: int, font: QFont) -> str:
-        """Return a text, shortened to a width; remembered, as measuring takes longest."""
+    def _fitting(self, text: str, width: int, font: QFont) -> _ShownText:
+        """Return a text, shortened to a width; remembered, as laying text out takes longest."""
         key = (text, width, id(font))
-        shown = self._elided.get(key)
+        shown = self._shown.get(key)
         if shown is None:
-            if len(self._elided) > _KEPT_TEXTS:
-                self._elided.clear()
+            if len(self._shown) > _KEPT_TEXTS:
+                self._shown.clear()
             metrics = self._metrics[id(font)]
-            shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(0, width))
-            self._elided[key] = shown
+            elided = metrics.elidedText(text, Qt.TextElideMode.ElideRight, max(0, width))
+            static = QStaticText(elided)
+            static.setTextFormat(Qt.TextFormat.PlainText)  # names are hostile
+            static.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
+            static.prepare(QTransform(), font)
+            advance = metrics.horizontalAdvance(elided)
+            shown = _ShownText(elided, advance, static.size().height(), static)
+            self._shown[key] = shown
         return shown
 
 
-def _draw_text(painter: QPainter, place: QRect, text: str, font: QFont, colour: QColor) -> None:
+def _has_bend(lines: tuple[Line, ...]) -> bool:
+    return any(line.top_lane != line.bottom_lane for line in lines)
+
+
+def _draw_text(
+    painter: QPainter, place: QRect, shown: _ShownText, font: QFont, colour: QColor
+) -> None:
     painter.setFont(font)
     painter.setPen(colour)
-    painter.drawText(
-        place,
-        Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine,
-        text,
-    )
+    top = place.top() + round((place.height() - shown.height) / 2)
+    painter.drawStaticText(QPointF(place.left(), top), shown.static)
