@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from snapview.core.errors import NotPermitted
 from snapview.core.operations import Progress
 from snapview.core.vm import RunState
 from snapview.demo.daemon import PrivateDaemon
-from snapview.demo.guest import LabCancelled, LabHost, LabVm, run_as_account
+from snapview.demo.lab_vm import LabCancelled, LabHost, LabVm, run_as_account
 from snapview.demo.recipes import RECIPES, VmRecipe
 
 _log = logging.getLogger(__name__)
@@ -46,13 +46,25 @@ class DemoLab:
     Args:
         make_host: opens a connection that can also define VMs.
         folder: where the lab lies; its parent too is removed when it is left empty.
+        recipes: the VMs to make.
+        launcher: words put before the daemon's command, as ``PrivateDaemon`` has them.
     """
 
-    def __init__(self, make_host: Callable[[str], LabHost], folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        make_host: Callable[[str], LabHost],
+        folder: Path | None = None,
+        *,
+        recipes: Sequence[VmRecipe] = RECIPES,
+        launcher: Sequence[str] = (),
+    ) -> None:
         self._make_host = make_host
         self._folder = folder or lab_folder()
+        self._recipes = tuple(recipes)
         self._daemon = PrivateDaemon(
-            self._folder, longest_vm_name=max((r.name for r in RECIPES), key=len)
+            self._folder,
+            launcher=launcher,
+            longest_vm_name=max((recipe.name for recipe in recipes), key=len),
         )
         self._stop = threading.Event()
 
@@ -118,7 +130,7 @@ class DemoLab:
                 self._daemon.remove()
 
     def _make_vms(self, report: Report) -> None:
-        total = sum(len(recipe.deeds) for recipe in RECIPES)
+        total = sum(len(recipe.deeds) for recipe in self._recipes)
         done = 0
         lock = threading.Lock()
         now = datetime.now(tz=UTC)
@@ -136,8 +148,8 @@ class DemoLab:
                 self._stop.set()  # the others need not go on
                 raise
 
-        with ThreadPoolExecutor(max_workers=len(RECIPES), thread_name_prefix="lab") as pool:
-            parts = [pool.submit(work, recipe) for recipe in RECIPES]
+        with ThreadPoolExecutor(max_workers=len(self._recipes), thread_name_prefix="lab") as pool:
+            parts = [pool.submit(work, recipe) for recipe in self._recipes]
         errors = [error for part in parts if (error := part.exception()) is not None]
         errors.sort(key=lambda error: isinstance(error, LabCancelled))  # the cause comes first
         if errors:
@@ -154,7 +166,7 @@ class DemoLab:
     def _start_again(self, report: Report) -> None:
         report(Progress("Starting the demo lab."))
         self._daemon.start()
-        running = {recipe.name for recipe in RECIPES if recipe.is_running}
+        running = {recipe.name for recipe in self._recipes if recipe.is_running}
         host = self._make_host(self.uri)
         try:
             host.connect()
