@@ -125,9 +125,11 @@ class SnapshotModel(QAbstractTableModel):
         self._texts.clear()
         self._reorder(changes)
         self._insert(changes, names)
-        if keys != was:
+        is_reordered = old_order != list(layouts)
+        is_equal = keys == was
+        if not is_equal:
             self._report(was)
-        if old_order != list(layouts) or parents(keys) != parents(was):
+        if is_reordered or (not is_equal and parents(keys) != parents(was)):
             self._report_lanes()
 
     def set_badges(self, badges: Mapping[str | None, RowBadge]) -> None:
