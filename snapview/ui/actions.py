@@ -66,6 +66,7 @@ class Needs(Enum):
 
     NOTHING = "nothing"
     VM = "vm"
+    RUNNING_VM = "running-vm"
     ONE_SNAPSHOT = "one-snapshot"
     SNAPSHOTS = "snapshots"
 
@@ -160,7 +161,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
         _N(CONTEXT, "Programs go on where they were after a revert"),
         "Ctrl+Shift+T",
         frozenset({Place.TAKE_MENU}),
-        Needs.VM,
+        Needs.RUNNING_VM,
         _take_memory,
     ),
     ActionSpec(
@@ -363,6 +364,8 @@ def _what_is_missing(spec: ActionSpec, context: ActionContext) -> str:
         return ""
     if context.vm is None:
         return translated("Choose a virtual machine first.")
+    if spec.needs is Needs.RUNNING_VM and not context.vm.run_state.is_active:
+        return translated("The VM is off and has no memory to keep.")
     if spec.needs is Needs.ONE_SNAPSHOT and context.single is None:
         return translated("Select one snapshot first.")
     if spec.needs is Needs.SNAPSHOTS and not context.selected:

@@ -2,9 +2,9 @@
 
 from enum import Enum, auto
 
-from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QWidget
 
 from snapview.ui.colours import Theme, current_theme
 from snapview.ui.theme import secondary_font
@@ -17,7 +17,8 @@ class Illustration(Enum):
 
     TREE = auto()  # snapshots, branches and "you are here"
     LOCKED = auto()  # a computer, a lock and the VMs
-    MISSING = auto()  # a computer and an empty place
+    MISSING = auto()  # a computer and an empty place to be filled
+    GONE = auto()  # a computer and an empty place
     BROKEN = auto()  # a computer, a cut line and the VMs
     WAITING = auto()  # a computer, a dotted line and the VMs
 
@@ -28,16 +29,12 @@ class IllustrationView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._shown = Illustration.TREE
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setFixedSize(WIDTH, HEIGHT)
 
     def show_picture(self, picture: Illustration) -> None:
         """Paint another picture."""
         self._shown = picture
         self.update()
-
-    def sizeHint(self) -> QSize:
-        """Return the size of all pictures."""
-        return QSize(WIDTH, HEIGHT)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the picture."""
@@ -54,6 +51,10 @@ class IllustrationView(QWidget):
                 _paint_link(painter, theme)
                 _paint_lock(painter, theme)
             case Illustration.MISSING:
+                _paint_link(painter, theme)
+                _paint_place(painter, theme)
+                _paint_arrow(painter, theme)
+            case Illustration.GONE:
                 _paint_link(painter, theme)
                 _paint_place(painter, theme)
             case Illustration.BROKEN:
@@ -168,6 +169,9 @@ def _paint_place(painter: QPainter, theme: Theme) -> None:
     painter.setPen(pen)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawRoundedRect(QRectF(190, 36, 52, 60), 6, 6)
+
+
+def _paint_arrow(painter: QPainter, theme: Theme) -> None:
     painter.setPen(QPen(theme.accent, 3, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
     painter.drawLine(QLineF(216, 52, 216, 74))
     painter.drawLine(QLineF(207, 66, 216, 75))

@@ -7,7 +7,14 @@ import time
 from typing import assert_never
 
 from PySide6.QtCore import QCoreApplication, QTimer, Signal
-from PySide6.QtWidgets import QProgressBar, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from snapview.core.operations import (
     CreateSnapshot,
@@ -160,9 +167,9 @@ class JobRow(QWidget):
         self._icon = IconLabel(icon(operation_icon(job.operation)))
         self._sentence = ElidedLabel(words, "heading")
         self._sentence.setFixedWidth(SENTENCE_WIDTH)
-        self._bar = QProgressBar()
-        self._bar.setTextVisible(False)
-        self._bar.setFixedWidth(220)
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setTextVisible(False)
+        self.progress_bar.setFixedWidth(220)
         self._detail = ElidedLabel("", "note")
         self._detail.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._buttons = row(spacing=GAP)
@@ -171,7 +178,7 @@ class JobRow(QWidget):
         layout = row(spacing=12)
         outer.addLayout(layout, 1)
         layout.setContentsMargins(INSET, 0, INSET, 0)
-        for widget in (self._icon, self._sentence, self._bar):
+        for widget in (self._icon, self._sentence, self.progress_bar):
             layout.addWidget(widget)
         layout.addWidget(self._detail, 1)
         layout.addLayout(self._buttons)
@@ -200,6 +207,12 @@ class JobRow(QWidget):
             self._icon.set_icon(icon("good"))
         self._show_bar(now)
 
+    def buttons(self) -> list[QAbstractButton]:
+        """Return the row's buttons from left to right."""
+        places = (self._buttons.itemAt(at) for at in range(self._buttons.count()))
+        found = (place.widget() for place in places if place is not None)
+        return [each for each in found if isinstance(each, QAbstractButton)]
+
     def is_over(self, now: float) -> bool:
         """Whether the row has been there long enough. A failed one stays until dismissed."""
         if self.job.state is JobState.CANCELLED:
@@ -212,19 +225,19 @@ class JobRow(QWidget):
         job = self.job
         if job.state is JobState.WAITING and job.grace_seconds > 0:
             left = max(0.0, (job.starts_at or now) - now)
-            self._bar.setRange(0, 1000)
-            self._bar.setValue(round(1000 * left / job.grace_seconds))
-            self._bar.show()
+            self.progress_bar.setRange(0, 1000)
+            self.progress_bar.setValue(round(1000 * left / job.grace_seconds))
+            self.progress_bar.show()
             return
         running = job.state is JobState.RUNNING
         late = now - (job.started_at or now) >= PROGRESS_DELAY_SECONDS
-        self._bar.setVisible(running and late)
+        self.progress_bar.setVisible(running and late)
         total = job.progress.total_bytes if job.progress else None
         if total and job.progress:
-            self._bar.setRange(0, 1000)
-            self._bar.setValue(round(1000 * min(1.0, job.progress.done_bytes / total)))
+            self.progress_bar.setRange(0, 1000)
+            self.progress_bar.setValue(round(1000 * min(1.0, job.progress.done_bytes / total)))
         else:
-            self._bar.setRange(0, 0)
+            self.progress_bar.setRange(0, 0)
 
     def _add_buttons(self, job: JobView) -> None:
         match job.state:

@@ -240,7 +240,7 @@ def unreadable_page(vm_name: str, error: SnapviewError) -> PageContent:
 def gone_page(vm_name: str) -> PageContent:
     """Return the page of a VM that somebody else removed."""
     return PageContent(
-        Illustration.MISSING,
+        Illustration.GONE,
         _tr("“{vm}” is gone").format(vm=shortened(vm_name)),
         _tr("Another program has removed this VM.\nsnapview did nothing to it."),
     )

@@ -39,6 +39,7 @@ class TeachingPage(QWidget):
         super().__init__()
         self._content: PageContent | None = None
         self._is_busy = False
+        self._said: LiteralText | None = None
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QFrame.Shape.NoFrame)
@@ -62,12 +63,17 @@ class TeachingPage(QWidget):
         """Return what is shown."""
         return self._content
 
+    def said(self) -> LiteralText | None:
+        """Return the fold-out with what libvirt said, if this page has one."""
+        return self._said
+
     def restyle(self) -> None:
         """Build anew for another palette."""
         if self._content is not None:
             self._build(self._content)
 
     def _build(self, content: PageContent) -> None:
+        self._said = None
         surface = panel("base")
         outer = column(surface, spacing=0, margin=INSET)
         outer.addStretch(2)
@@ -140,10 +146,15 @@ class TeachingPage(QWidget):
         copy = button(self.tr("Copy"), "small", icon("copy"))
         copy.setAccessibleName(self.tr("Copy: {command}").format(command=command))
 
+        back = QTimer(copy)
+        back.setSingleShot(True)
+        back.setInterval(COPIED_MS)
+        back.timeout.connect(lambda: copy.setText(self.tr("Copy")))
+
         def put() -> None:
             QGuiApplication.clipboard().setText(command)
             copy.setText(self.tr("Copied"))
-            QTimer.singleShot(COPIED_MS, copy, lambda: copy.setText(self.tr("Copy")))
+            back.start()
 
         copy.clicked.connect(put)
         line.addWidget(copy)
@@ -187,3 +198,4 @@ class TeachingPage(QWidget):
         fold.toggled.connect(toggle)
         layout.addWidget(fold, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(words)
+        self._said = words

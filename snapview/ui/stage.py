@@ -164,7 +164,7 @@ class Stage(QWidget):
         connection, view = self._connection(), self.view
         if view is None or connection is None:
             return
-        if connection.state is not ConnectionState.CONNECTED:
+        if connection.state is not ConnectionState.CONNECTED or view.is_stale:
             text = self.tr("Connection lost. Showing what was read at {time}; trying again.")
             shown = text.format(time=clock_text(view.vm.read_at))
             self.banner.show_message(Severity.WARNING, shown, self.tr("Try now"))

@@ -248,7 +248,8 @@ class VmList(QWidget):
         self.setMinimumWidth(160)
 
     def _connect(self) -> None:
-        self.view.selectionModel().currentChanged.connect(self._on_current_changed)
+        # Not currentChanged: a view that gets the focus makes its first row current by itself.
+        self.view.selectionModel().selectionChanged.connect(self._on_selection_changed)
         self.model.rowsInserted.connect(self._on_rows_inserted)
         self.filter.textChanged.connect(self._apply_filter)
         self.add_button.clicked.connect(self.add_connection_clicked)
@@ -277,11 +278,11 @@ class VmList(QWidget):
 
     def current(self) -> VmKey | str | None:
         """Return the selected VM, or the selected connection's URI."""
-        index = self.view.currentIndex()
-        key = index.data(ListRole.KEY)
-        if isinstance(key, VmKey):
-            return key
-        return str(index.data(ListRole.URI)) if index.isValid() else None
+        chosen = self.view.selectionModel().selectedIndexes()
+        if not chosen:
+            return None
+        key = chosen[0].data(ListRole.KEY)
+        return key if isinstance(key, VmKey) else str(chosen[0].data(ListRole.URI))
 
     def restyle(self) -> None:
         """Draw the button's icon in the colours of now."""
@@ -306,14 +307,14 @@ class VmList(QWidget):
         self.view.selectionModel().setCurrentIndex(index, flags)
         return True
 
-    def _on_current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
-        if self._is_silent or not current.isValid():
+    def _on_selection_changed(self) -> None:
+        chosen = self.current()
+        if self._is_silent or chosen is None:
             return
-        key = current.data(ListRole.KEY)
-        if isinstance(key, VmKey):
-            self.vm_chosen.emit(key)
-        elif current.data(ListRole.KIND) is RowKind.CONNECTION:
-            self.connection_chosen.emit(str(current.data(ListRole.URI)))
+        if isinstance(chosen, VmKey):
+            self.vm_chosen.emit(chosen)
+        else:
+            self.connection_chosen.emit(chosen)
 
     def _on_rows_inserted(self, parent: QModelIndex, first: int, last: int) -> None:
         if not parent.isValid():

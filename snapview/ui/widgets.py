@@ -7,7 +7,7 @@ sheet what it is.
 import html
 import re
 
-from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QGuiApplication,
@@ -51,6 +51,15 @@ def literal(text: str) -> str:
     return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
 
 
+LOOK_CHANGES = frozenset(
+    {
+        QEvent.Type.ApplicationPaletteChange,
+        QEvent.Type.PaletteChange,
+        QEvent.Type.ApplicationFontChange,
+    }
+)
+
+
 def breakable(text: str) -> str:
     """Return ``text`` with invisible places to break its lines, for words without end."""
 
@@ -66,12 +75,20 @@ def shortened(text: str) -> str:
     return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
 
 
+class _WrappingLabel(QLabel):
+    """A label of several lines that breaks words without end too."""
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        super().setText(breakable(text))
+
+
 def label(text: str, role: str = "text", *, wraps: bool = False) -> QLabel:
     """Return a label that shows its text literally, in one of the style's roles."""
-    made = QLabel()
+    made = _WrappingLabel() if wraps else QLabel()
     made.setTextFormat(Qt.TextFormat.PlainText)
     made.setProperty("role", role)
-    made.setText(breakable(text) if wraps else text)
+    made.setText(text)
     made.setWordWrap(wraps)
     return made
 
@@ -389,6 +406,11 @@ class StyledWidget(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._style = ""
+        # Later, for Qt walks over all widgets while it tells them; none must be deleted then.
+        self._restyle_later = QTimer(self)
+        self._restyle_later.setSingleShot(True)
+        self._restyle_later.setInterval(0)
+        self._restyle_later.timeout.connect(self.restyle)
         self.restyle()
 
     def restyle(self) -> None:
@@ -402,9 +424,8 @@ class StyledWidget(QWidget):
     def changeEvent(self, event: QEvent) -> None:
         """Follow the desktop's palette and font."""
         super().changeEvent(event)
-        kinds = {QEvent.Type.ApplicationPaletteChange, QEvent.Type.ApplicationFontChange}
-        if event.type() in kinds:
-            self.restyle()
+        if event.type() in LOOK_CHANGES and self._style:
+            self._restyle_later.start()
 
 
 def paint_icon(painter: QPainter, icon: QIcon, x: int, y: int, size: int = ICON_PX) -> None:

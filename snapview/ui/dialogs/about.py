@@ -56,7 +56,7 @@ class ShortcutsDialog(StyledDialog):
         grid.setHorizontalSpacing(SECTION)
         grid.setVerticalSpacing(GAP)
         grid.setColumnStretch(1, 1)
-        for key, text in self.keys():
+        for key, text in self.shortcuts():
             at = grid.rowCount()
             grid.addWidget(label(key, "heading"), at, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label(text, wraps=True), at, 1)
@@ -70,7 +70,7 @@ class ShortcutsDialog(StyledDialog):
         self.add_foot(layout, close)
         self.resize(460, 620)
 
-    def keys(self) -> list[tuple[str, str]]:
+    def shortcuts(self) -> list[tuple[str, str]]:
         """Return pairs of a key and what it does."""
         native = QKeySequence.SequenceFormat.NativeText
         keys = [

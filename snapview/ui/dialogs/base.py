@@ -4,7 +4,7 @@ Hides that the plan is asked at every change, that the button follows it, and ho
 when its VM disappears.
 """
 
-from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from snapview.core.operations import Operation
@@ -14,7 +14,17 @@ from snapview.ui.colours import current_theme
 from snapview.ui.control_style import control_style
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SMALL_INSET
-from snapview.ui.widgets import button, column, hairline, label, literal, panel, row, set_icon
+from snapview.ui.widgets import (
+    LOOK_CHANGES,
+    button,
+    column,
+    hairline,
+    label,
+    literal,
+    panel,
+    row,
+    set_icon,
+)
 
 
 class StyledDialog(QDialog):
@@ -26,6 +36,11 @@ class StyledDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowModality(Qt.WindowModality.WindowModal)
         self._style = ""
+        # Later, for Qt walks over all widgets while it tells them; none must be deleted then.
+        self._restyle_later = QTimer(self)
+        self._restyle_later.setSingleShot(True)
+        self._restyle_later.setInterval(0)
+        self._restyle_later.timeout.connect(self.restyle)
         self.restyle()
 
     def restyle(self) -> None:
@@ -38,8 +53,8 @@ class StyledDialog(QDialog):
     def changeEvent(self, event: QEvent) -> None:
         """Follow the desktop's palette."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ApplicationPaletteChange:
-            self.restyle()
+        if event.type() in LOOK_CHANGES and self._style:
+            self._restyle_later.start()
 
     def add_foot(self, layout: QVBoxLayout, *buttons: QPushButton) -> QLabel:
         """Add the bar at the bottom: a note at the left, the buttons at the right."""
@@ -49,6 +64,7 @@ class StyledDialog(QDialog):
         note = label("", "secondary", wraps=True)
         line.addWidget(note, 1)
         for each in buttons:
+            each.setAutoDefault(True)  # Enter presses the button that has the focus
             line.addWidget(each)
         layout.addWidget(hairline())
         layout.addWidget(foot)

@@ -53,7 +53,8 @@ class RemoveDialog(OperationDialog):
         self.subtree.toggled.connect(self.replan)
         self.replan()
         self.resize(660, 440)
-        self.cancel_button.setFocus()
+        # Without time to think again, Enter must not lose anything.
+        (self.go_button if grace_seconds else self.cancel_button).setFocus()
 
     def operation(self) -> DeleteSnapshot:
         """Return what is to be removed as it is chosen now."""
