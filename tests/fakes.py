@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
+from snapview.core.errors import Conflict, ConnectionLost, HostError, NotFound, SnapviewError
 from snapview.core.operations import (
     Cancelled,
     ConnectionClosed,
@@ -23,6 +23,7 @@ from snapview.core.operations import (
     Progress,
     VmEvent,
 )
+from snapview.core.planning import Refusal, plan
 from snapview.core.vm import (
     HostCapabilities,
     SnapshotDetail,
@@ -206,16 +207,19 @@ class FakeWorld:
             return f"{self.simulation.versions[uuid]} {vm.run_state.value} {vm.tree.current}"
 
     def perform(self, operation: Operation) -> Outcome:
-        """Do an operation, or meet the fault that lies in wait for it."""
+        """Do an operation as planned, or meet the fault that lies in wait for it."""
         changed = frozenset({operation.vm_uuid})
         with self.changed:
             faults = self.faults.get(type(operation), [])
             fault = faults.pop(0) if faults else None
             try:
+                planned = plan(self.simulation.require(operation.vm_uuid), operation)
+                if isinstance(planned, Refusal):
+                    return Failed(Conflict(planned.reason, advice=planned.advice), changed)
                 if fault is None:
-                    return Done(changed, self.simulation.apply(operation))
+                    return Done(changed, self.simulation.apply(planned.operation))
                 if fault.changes:
-                    self.simulation.apply(operation)
+                    self.simulation.apply(planned.operation)
             except SnapviewError as error:
                 return Failed(error, changed)
         if not isinstance(fault.error, SnapviewError):

@@ -87,7 +87,7 @@ def test_the_safety_snapshot_keeps_the_state_of_now(backend: Backend) -> None:
     vm = backend.vm()
     assert outcome.created is not None
     kept = vm.tree[outcome.created]
-    assert kept.title == "before revert to “one”"
+    assert kept.title == "before revert to ‘one’"
     assert kept.parent == second
     assert vm.tree.current == first
     backend.done(RevertSnapshot(backend.uuid, kept.name, safety_snapshot=False))

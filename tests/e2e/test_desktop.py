@@ -47,7 +47,7 @@ def test_take_revert_and_delete_by_hand(lab9: Lab, display: str, tmp_path: Path)
         desktop.key("ctrl+r")
         desktop.wait_for_front("Revert")
         desktop.click("button Keep and revert")
-        safety = "before revert to “clean install”"
+        safety = "before revert to ‘clean install’"
         desktop.wait_for_rows("clean install", "before upgrade", safety)
         assert virsh.current() == "clean-install"
         assert at_first - 1 <= lab9.counter_from_serial(name).count < later

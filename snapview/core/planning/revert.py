@@ -213,11 +213,11 @@ def safety_of(vm: Vm, operation: RevertSnapshot) -> CreateSnapshot:
 
 def _safety_title(vm: Vm, snapshot: Snapshot) -> str:
     taken = {s.label for s in vm.tree}
-    title = f"before revert to “{snapshot.label}”"
+    title = f"before revert to ‘{snapshot.label}’"
     number = 1
     while title in taken:
         number += 1
-        title = f"before revert to “{snapshot.label}” {number}"
+        title = f"before revert to ‘{snapshot.label}’ {number}"
     return title
 
 
