@@ -46,7 +46,9 @@ def show_on_stderr() -> logging.Handler:
     """Show snapview's own records on stderr too; return what does it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("snapview").addHandler(handler)
+    logger = logging.getLogger("snapview")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     return handler
 
 

@@ -20,7 +20,7 @@ from snapview.cli.demo_command import demo_command
 from snapview.cli.documents import error_document
 from snapview.cli.invocation import ExitStatus, Invocation, Services, status_of
 from snapview.cli.options import global_options
-from snapview.cli.output import complain, note, prepare_streams, print_document
+from snapview.cli.output import complain, finish_streams, note, prepare_streams, print_document
 from snapview.core.errors import SnapviewError
 
 
@@ -96,4 +96,6 @@ def main(arguments: Sequence[str], services: Services) -> int:
         return error.exit_code
     except click.Abort:  # Ctrl-C before a command had begun
         return ExitStatus.CANCELLED
+    finally:
+        finish_streams()
     return int(status or ExitStatus.DONE)

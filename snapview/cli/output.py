@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from snapview.cli.documents import SCHEMA, Document
 from snapview.cli.lanes import ASCII, BOX, Cell, Glyphs
 from snapview.cli.text import neutral, size
@@ -51,6 +49,14 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def finish_streams() -> None:
+    """Write what is left; a reader that has gone away (``| head``) is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def glyphs() -> Glyphs:
     """Return the characters for lanes that stdout can show."""
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
@@ -60,17 +66,19 @@ def glyphs() -> Glyphs:
 
 def print_document(document: Document) -> None:
     """Print a JSON document; ASCII only, so that nothing in it can act on a terminal."""
-    click.echo(json.dumps({"schema": SCHEMA, **document}, indent=2))
+    say(json.dumps({"schema": SCHEMA, **document}, indent=2))
 
 
 def say(text: str) -> None:
     """Print a result."""
-    click.echo(text)
+    # Not click.echo, which takes an ASCII terminal for a mistake and writes UTF-8.
+    sys.stdout.write(f"{text}\n")
 
 
 def note(text: str) -> None:
     """Print something about the result, on stderr."""
-    click.echo(text, err=True)
+    sys.stdout.flush()  # in the order in which it was said
+    sys.stderr.write(f"{text}\n")
 
 
 def complain(error: SnapviewError, *, is_verbose: bool) -> None:

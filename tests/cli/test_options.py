@@ -1,0 +1,22 @@
+"""The options that every command takes."""
+
+import pytest
+
+from tests.cli.conftest import Terminal
+
+
+@pytest.mark.parametrize("arguments", [("--json", "list"), ("list", "--json")])
+def test_global_options_go_before_or_after_the_command(
+    snapview: Terminal, arguments: tuple[str, ...]
+) -> None:
+    assert len(snapview(*arguments).document["vms"]) == 3
+
+
+def test_verbose_shows_the_log_and_ends_with_the_command(snapview: Terminal) -> None:
+    assert "CreateSnapshot of VM" in snapview("-v", "snapshot", "fresh", "x").err
+    assert "DeleteSnapshot of VM" not in snapview("delete", "fresh", "x").err
+
+
+def test_a_connection_is_counted_once(snapview: Terminal) -> None:
+    snapview("-c", "fake:///one", "list", "--connect=fake:///one", "-cfake:///one")
+    assert snapview.asked == ["fake:///one"]

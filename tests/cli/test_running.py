@@ -1,0 +1,143 @@
+"""Jobs under way: losing the connection, cancelling, figures from a second connection."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from snapview.core.errors import ConnectionLost, HostError
+from snapview.core.operations import (
+    CreateSnapshot,
+    Progress,
+)
+from tests.cli.conftest import Terminal
+from tests.fakes import LONGEST_WAIT_SECONDS, FakeWorld
+from tests.trees import vm_uuid
+
+WEB = vm_uuid("web")
+
+
+@contextmanager
+def _meanwhile(world: FakeWorld, *, waiting_jobs: int) -> Iterator[list[object]]:
+    """Call what is appended to the list once that many jobs wait for the crank."""
+    actions: list[object] = []
+
+    def run() -> None:
+        with world.changed:
+            assert world.changed.wait_for(
+                lambda: world.waiting_jobs >= waiting_jobs, LONGEST_WAIT_SECONDS
+            )
+        for action in actions:
+            assert callable(action)
+            action()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield actions
+    thread.join(LONGEST_WAIT_SECONDS)
+    assert not thread.is_alive()
+
+
+def _press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_lost_connection_is_status_4(snapview: Terminal, world: FakeWorld) -> None:
+    world.fail_next(CreateSnapshot, ConnectionLost("The daemon went away."))
+    assert snapview("snapshot", "web", "x").status == 4
+
+
+def test_a_result_that_cannot_be_read_is_said(snapview: Terminal, world: FakeWorld) -> None:
+    world.hold_jobs()
+    with _meanwhile(world, waiting_jobs=1) as when_waiting:
+
+        def spoil() -> None:
+            world.read_errors[WEB] = HostError("Broken XML.")
+            world.release_jobs()
+
+        when_waiting.append(spoil)
+        answer = snapview("snapshot", "web", "x")
+    assert answer.status == 0
+    assert "cannot be read again" in answer.err
+    assert "The state of “web” is unknown." in answer.out
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_cancels_and_says_what_is_true(
+    snapview: Terminal, world: FakeWorld, as_json: bool
+) -> None:
+    world.hold_jobs()
+    with _meanwhile(world, waiting_jobs=1) as when_waiting:
+        when_waiting.append(_press_ctrl_c)
+        answer = snapview("snapshot", "web", "x", *(["--json"] if as_json else []))
+    assert answer.status == 130
+    assert world.calls["abort"] == 1
+    assert "cancelling" in answer.err
+    assert "Cancelled. “web” has 8 snapshots, now at “tuned”, and is running." in answer.err
+    if as_json:
+        assert answer.document["outcome"] == "cancelled"
+    else:
+        assert answer.out == ""
+
+
+def test_ctrl_c_while_reading_ends_at_once(snapview: Terminal, world: FakeWorld) -> None:
+    world.hold_reads()
+    released = threading.Event()
+
+    def press() -> None:
+        with world.changed:
+            while world.waiting_reads == 0:
+                world.changed.wait(0.01)
+        _press_ctrl_c()
+        released.wait(LONGEST_WAIT_SECONDS)
+        world.release_reads()
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    answer = snapview("list")
+    released.set()
+    thread.join(LONGEST_WAIT_SECONDS)
+    assert answer.status == 130
+    assert "cancelled" in answer.err
+
+
+def test_a_long_job_is_sampled_over_a_second_connection(
+    snapview: Terminal, world: FakeWorld
+) -> None:
+    world.samples[WEB] = Progress("copying", 1 << 20, 4 << 20)
+    world.hold_jobs()
+    with _meanwhile(world, waiting_jobs=1) as when_waiting:
+
+        def wait_for_samples() -> None:
+            with world.changed:
+                while world.calls["sample"] < 2:
+                    world.changed.wait(0.01)
+            world.release_jobs()
+
+        when_waiting.append(wait_for_samples)
+        answer = snapview("snapshot", "web", "x")
+    assert answer.status == 0
+    assert world.calls["connect"] == 2
+
+
+def test_a_second_connection_that_fails_is_none_of_the_jobs(
+    snapview: Terminal, world: FakeWorld
+) -> None:
+    world.hold_jobs()
+    with _meanwhile(world, waiting_jobs=1) as when_waiting:
+
+        def refuse_connections() -> None:
+            before = world.calls["connect"]
+            world.connect_error = ConnectionLost("Too many clients.")
+            with world.changed:
+                while world.calls["connect"] == before:
+                    world.changed.wait(0.01)
+            world.release_jobs()
+
+        when_waiting.append(refuse_connections)
+        answer = snapview("snapshot", "web", "x")
+    assert answer.status == 0
+    assert "Too many clients" not in answer.err
