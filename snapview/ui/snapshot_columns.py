@@ -145,7 +145,7 @@ COLUMNS: tuple[ColumnSpec, ...] = (
         str(QT_TRANSLATE_NOOP(CONTEXT, "Age")),
         _age,
         _by_age,
-        str(QT_TRANSLATE_NOOP(CONTEXT, "unknown")),
+        str(QT_TRANSLATE_NOOP(CONTEXT, "59 min")),
         is_secondary=False,
     ),
     ColumnSpec(

@@ -298,8 +298,12 @@ class SnapshotView(QTableView):
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Show the focus ring when a key brought the focus."""
         super().focusInEvent(event)
-        by_mouse = Qt.FocusReason.MouseFocusReason, Qt.FocusReason.ActiveWindowFocusReason
-        if event.reason() not in by_mouse:
+        by_key = {
+            Qt.FocusReason.TabFocusReason,
+            Qt.FocusReason.BacktabFocusReason,
+            Qt.FocusReason.ShortcutFocusReason,
+        }
+        if event.reason() in by_key:
             self._show_focus(shown=True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

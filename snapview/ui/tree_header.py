@@ -20,6 +20,7 @@ from snapview.ui.theme import COLUMN_HEADER, INSET, caption_font, current_theme,
 _log = logging.getLogger(__name__)
 
 NAME_LEAST = 230  # lanes and a readable name; others give way before
+NAME_GOOD = 300  # Description grows only beyond that
 DESCRIPTION_SHARE = 0.38  # of the room that Name and Description have together
 LEAST_WIDTH = 40
 _GIVING_WAY = (Column.DESCRIPTION, Column.STATE, Column.KIND)  # in this order
@@ -144,7 +145,8 @@ class TreeHeader(QHeaderView):
         if is_free:
             shared = room_px - others + widths[Column.DESCRIPTION]
             least = widths[Column.DESCRIPTION]
-            share = min(max(least, round(shared * DESCRIPTION_SHARE)), shared - NAME_LEAST)
+            share = min(round(shared * DESCRIPTION_SHARE), shared - NAME_GOOD)
+            share = max(least, share)
             others += share - least
             widths[Column.DESCRIPTION] = share
         widths[Column.NAME] = max(LEAST_WIDTH, room_px - others)
