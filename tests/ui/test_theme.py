@@ -5,11 +5,9 @@ from collections.abc import Iterator
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QApplication, QCheckBox, QMenu, QWidget
-from pytestqt.qtbot import QtBot
+from PySide6.QtWidgets import QApplication
 
 from snapview.ui import theme
-from snapview.ui.app_sheet import app_sheet
 from snapview.ui.theme import apply_style, current_theme, own_palette, resource_folder
 
 
@@ -67,25 +65,3 @@ def test_sizes_of_type(styled: QApplication) -> None:
 
 def test_resources_are_found() -> None:
     assert (resource_folder() / "icons" / "camera.svg").is_file()
-
-
-@pytest.mark.parametrize("scheme", [Qt.ColorScheme.Light, Qt.ColorScheme.Dark])
-def test_sheet_is_understood_by_qt(
-    styled: QApplication, qtbot: QtBot, scheme: Qt.ColorScheme
-) -> None:
-    # Qt warns about a style sheet that it cannot parse, and a warning fails the test.
-    apply_style(styled, scheme)
-    window = QWidget()
-    qtbot.addWidget(window)
-    box, menu = QCheckBox("Fast overlay", window), QMenu(window)
-    box.setChecked(True)
-    menu.addAction("Copy")
-    filled = current_theme().filled
-    window.resize(200, 60)
-    image = box.grab().toImage()
-    colours = {image.pixelColor(x, box.height() // 2).name() for x in range(16)}
-    assert filled.name() in colours
-
-
-def test_sheet_leaves_item_views_alone() -> None:
-    assert "View" not in app_sheet(current_theme())
