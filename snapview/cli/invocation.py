@@ -147,8 +147,8 @@ class Invocation:
 
     @property
     def is_lab_left_out(self) -> bool:
-        """Whether there is a demo lab that this run does not look at."""
-        return self._lab.exists and self._lab.uri not in self.uris
+        """Whether there is a demo lab, and nobody said which connections are wanted."""
+        return not self._uris and self._lab.exists
 
     def list_all(self) -> Iterator[tuple[Host, tuple[VmSummary, ...]]]:
         """List the VMs of all connections. One that fails is a warning, unless all do.
@@ -173,9 +173,10 @@ class Invocation:
         for uri, failure in failures[1:]:
             note(f"snapview: {quoted(uri)} cannot be reached.")
             complain(failure, is_verbose=self.is_verbose)
+        first = failures[0][1]
         if self.is_lab_left_out:
-            note(LAB_HINT)
-        raise failures[0][1]
+            first.advice = f"{first.advice} {LAB_HINT}".strip()
+        raise first
 
     def find_vm(self, text: str) -> FoundVm:
         """Read the VM of that UUID, name or title.

@@ -62,9 +62,28 @@ def test_a_connection_that_dies_later_is_status_4(snapview: Terminal, world: Fak
 def test_the_demo_lab_is_pointed_at_and_reachable(snapview: Terminal) -> None:
     snapview.lab.exists = True
     assert "-c demo" in snapview("list").err
+    assert snapview("list", "-c", "fake:///one").err == ""
     answer = snapview("-c", "demo", "list")
     assert snapview.asked[-1] == "fake:///demo"
+    assert answer.out.splitlines()[1].endswith("  demo")
     assert answer.err == ""
+    snapview.environment["LIBVIRT_DEFAULT_URI"] = "fake:///away"
+    snapview.worlds["fake:///away"] = ConnectionLost("It is away.", advice="Start it.")
+    assert snapview("list").err.endswith(
+        "Start it. The demo lab has VMs too: snapview -c demo list\n"
+    )
+
+
+def test_a_demo_lab_that_does_not_run_says_how_to_start_it(snapview: Terminal) -> None:
+    world = FakeWorld()
+    world.is_up = False
+    snapview.worlds["fake:///demo"] = world
+    answer = snapview("-c", "demo", "list")
+    assert answer.status == 4
+    assert answer.err == (
+        "snapview: The demo lab is not there, or does not run.\n"
+        "“snapview demo” makes it, or starts it again.\n"
+    )
 
 
 @pytest.mark.parametrize("by", ["web", "Web server", vm_uuid("web"), vm_uuid("web").upper()])
