@@ -16,6 +16,8 @@ from snapview.core.vm import HostCapabilities, SnapshotDetail, SnapshotKind, Vm,
 
 NAME_LIMIT = 100  # a 300-character name fails in libvirt and leaves the VM changed
 
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 @dataclass(frozen=True, slots=True)
 class CreateSnapshot:
@@ -198,6 +200,16 @@ class Host(Protocol):
     def close(self) -> None:
         """Close the connection. Idempotent; the host can be connected again."""
         ...
+
+
+def plain_text(text: str) -> str:
+    """Return what libvirt's XML can keep of a text: no control characters, lines end with LF."""
+    return _NOT_IN_XML.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def plain_title(text: str) -> str:
+    """Return a text as a title: in one line, with single spaces."""
+    return " ".join(plain_text(text).split())
 
 
 def plain_name(title: str) -> str:

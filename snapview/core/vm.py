@@ -246,7 +246,7 @@ class SnapshotTree:
 
     def live_path(self) -> tuple[str, ...]:
         """Return the snapshots behind the live state: the current one first, then its ancestors."""
-        return (self.current, *self.ancestors(self.current)) if self.current else ()
+        return () if self.current is None else (self.current, *self.ancestors(self.current))
 
     def find(self, text: str) -> tuple[Snapshot, ...]:
         """Return what a user may mean by ``text``: that name, else every one of that title."""
@@ -343,7 +343,7 @@ class Vm:
         A VM that runs has by definition moved on in memory. One that is off differs from a
         snapshot with memory. Otherwise only the images could tell.
         """
-        current = self.tree.get(self.tree.current) if self.tree.current else None
+        current = None if self.tree.current is None else self.tree.get(self.tree.current)
         if current is None:
             return None
         if self.run_state is RunState.RUNNING:

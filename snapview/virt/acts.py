@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, assert_never
 
-from snapview.core.errors import Conflict, HostError
+from snapview.core.errors import Conflict, HostError, SnapviewError
 from snapview.core.operations import (
     Afterwards,
     CreateSnapshot,
@@ -126,6 +126,18 @@ def _revert(operation: RevertSnapshot, vm: Vm, port: VmPort) -> Steps:
             raise Conflict(f"The state of now cannot be kept: {getattr(safety, 'reason', '')}")
         kept = yield from _create(safety.operation, safety, vm, port)
     yield Progress("Reverting")
+    try:
+        _go_back(operation, vm, port, kept)
+    except SnapviewError as error:
+        if kept is not None:
+            advice = f"The state of before is kept in “{operation.safety_title}”."
+            error.advice = f"{advice} {error.advice}".strip()
+        raise
+    return kept
+
+
+def _go_back(operation: RevertSnapshot, vm: Vm, port: VmPort, kept: str | None) -> None:
+    """Revert, and see that the VM stands where it should and lost no snapshot."""
     target = vm.tree[operation.snapshot]
     wanted = ends(target, operation.afterwards)
     port.revert(target.name, _flag_for(target, wanted))
@@ -133,9 +145,9 @@ def _revert(operation: RevertSnapshot, vm: Vm, port: VmPort) -> Steps:
         _stop_if_on(port)
     after = port.read()
     _require(after.tree.current == target.name, "the VM does not stand on it")
-    missing = {s.name for s in vm.tree} - {s.name for s in after.tree}
+    expected = {s.name for s in vm.tree} | ({kept} if kept is not None else set())
+    missing = expected - {s.name for s in after.tree}
     _require(not missing, f"snapshots are gone: {', '.join(sorted(missing))}")
-    return kept
 
 
 def _flag_for(target: Snapshot, wanted: Afterwards) -> Afterwards:
@@ -200,11 +212,26 @@ def _quiesced(port: VmPort, *, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
+    failure: SnapviewError | None = None
     try:
         port.freeze()
         yield
+    except SnapviewError as error:
+        failure = error
+        raise
     finally:
+        _thaw(port, failure)
+
+
+def _thaw(port: VmPort, failure: SnapviewError | None) -> None:
+    """Thaw; when that fails too, it must not hide why the work itself failed."""
+    try:
         port.thaw()
+    except SnapviewError as error:
+        if failure is None:
+            raise
+        advice = f"Look whether the guest's file systems are still frozen: {error.message}"
+        failure.advice = f"{failure.advice} {advice}".strip()
 
 
 def _require(holds: object, otherwise: str) -> None:

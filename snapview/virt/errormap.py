@@ -25,8 +25,7 @@ INTERNAL, NO_MEMORY, NO_SUPPORT, NO_CONNECT, INVALID_ARG = 1, 2, 3, 5, 8
 FAILED, RPC, SYSTEM, NO_DOMAIN, AUTH, INVALID, UNSUPPORTED_CONFIG = 9, 39, 38, 42, 45, 55, 67
 TIMEOUT, NO_SNAPSHOT, AUTH_CANCELLED, REVERT_RISKY, ABORTED = 68, 72, 79, 77, 78
 COPY_ACTIVE, UNSUPPORTED, ACCESS_DENIED = 83, 84, 88
-NO_AGENT, AGENT_UNSYNCED, AGENT_COMMAND, AGENT_TIMEOUT = 86, 97, 112, 113
-NO_CLIENT_DRIVER = 5
+NO_AGENT, AGENT_UNSYNCED, AGENT_TIMEOUT, AGENT_COMMAND = 86, 97, 112, 113
 
 GROUP_ADVICE = (
     "Add your account to the libvirt group (sudo usermod -aG libvirt $USER), log out and in again."
@@ -138,18 +137,17 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
         uri: where to.
         is_installed: whether this machine has a libvirt daemon at all.
     """
-    is_remote = "+ssh" in uri or "+tls" in uri or "+tcp" in uri
     denied = fault.system_errno in {errno.EACCES, errno.EPERM}
     if denied or fault.code in {AUTH, AUTH_CANCELLED, ACCESS_DENIED}:
         sentence = f"libvirt is there, but this account may not use {uri}."
         return NotPermitted(sentence, advice=GROUP_ADVICE, detail=fault.message)
-    if is_remote:
-        sentence = f"The host behind {uri} cannot be reached."
-        advice = "Check the host's name and that ssh gets there without a password (ssh-agent)."
-        return ConnectionLost(sentence, advice=advice, detail=fault.message)
-    if fault.code in {NO_CONNECT, NO_SUPPORT, INVALID_ARG} and not fault.system_errno:
+    if not fault.system_errno and _is_bad_address(fault):
         sentence = f"{uri} is not an address that libvirt understands."
         advice = "Typical ones: qemu:///system, qemu:///session, qemu+ssh://user@host/system"
+        return ConnectionLost(sentence, advice=advice, detail=fault.message)
+    if _is_remote(uri):
+        sentence = f"The host behind {uri} cannot be reached."
+        advice = "Check the host's name and that ssh gets there without a password (ssh-agent)."
         return ConnectionLost(sentence, advice=advice, detail=fault.message)
     if not is_installed:
         sentence = "There is no libvirt on this machine."
@@ -158,3 +156,16 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
     sentence = f"The libvirt daemon behind {uri} does not answer."
     advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
     return ConnectionLost(sentence, advice=advice, detail=fault.message)
+
+
+def _is_bad_address(fault: LibvirtFault) -> bool:
+    if fault.code == INTERNAL:  # a catch-all, so libvirt's words decide
+        return "URI" in fault.message
+    return fault.code in {NO_CONNECT, NO_SUPPORT, INVALID_ARG}
+
+
+def _is_remote(uri: str) -> bool:
+    """Whether an address names another host, or a way to one."""
+    scheme, separator, rest = uri.partition("://")
+    has_host = bool(separator) and not rest.startswith("/")
+    return has_host or "+ssh" in scheme or "+libssh" in scheme

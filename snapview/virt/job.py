@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator
 
-from snapview.core.errors import SnapviewError
+from snapview.core.errors import Conflict, SnapviewError
 from snapview.core.operations import Cancelled, Done, Failed, Job, Outcome, Progress
 
 Steps = Generator[Progress, None, str | None]
@@ -34,7 +34,7 @@ class SteppedJob:
         except StopIteration as end:
             return Done(self._changed, end.value)
         except SnapviewError as error:
-            if self._cancel.is_set():
+            if self._cancel.is_set() and isinstance(error, Conflict):  # libvirt aborted the job
                 return Cancelled(self._changed)
             _log.info("job failed: %s (%s)", error.message, error.detail)
             return Failed(error, self._changed)

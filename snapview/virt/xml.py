@@ -25,7 +25,7 @@ from snapview.core.vm import (
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
-_STATES = {
+STATES = {
     "running": SnapshotState.RUNNING,
     "blocked": SnapshotState.RUNNING,
     "paused": SnapshotState.PAUSED,
@@ -65,7 +65,7 @@ def parse_xml(text: str) -> ET.Element:
         raise BadXml("document types are not accepted")
     try:
         return ET.fromstring(text)
-    except ET.ParseError as error:
+    except (ET.ParseError, ValueError) as error:  # ValueError: text that is no Unicode
         raise BadXml(str(error)) from error
 
 
@@ -99,14 +99,15 @@ def parse_snapshot(text: str) -> Snapshot:
     """
     head, domain = _split_domain(text)
     root = parse_xml(head)
+    chains = _quick_disks(domain) if domain else _chains(root.findall("domain/devices/disk"))
     name = root.findtext("name")
     if not name:
         raise BadXml("the snapshot has no name")
-    state = _STATES.get(root.findtext("state", ""), SnapshotState.UNKNOWN)
+    state = STATES.get(root.findtext("state", ""), SnapshotState.UNKNOWN)
     memory = root.find("memory")
     where = memory.get("snapshot") if memory is not None else None
     has_memory = where in {"internal", "external"}
-    frozen = {disk.target: disk.active for disk in _quick_disks(domain)} if domain else {}
+    frozen = {chain.target: chain.active for chain in chains}
     disks = _snapshot_disks(root.find("disks"), frozen)
     title, description = split_description(name, root.findtext("description", ""))
     return Snapshot(
@@ -114,11 +115,11 @@ def parse_snapshot(text: str) -> Snapshot:
         title=title,
         description=description,
         parent=root.findtext("parent/name"),
-        kind=_kind(where, disks, state),
+        kind=kind_of(where, disks, state),
         state=state,
         has_memory=has_memory,
         memory_path=memory.get("file") if memory is not None and where == "external" else None,
-        created_at=_moment(root.findtext("creationTime")),
+        created_at=moment(root.findtext("creationTime")),
         disks=disks,
         revert_overlays=_snapshot_disks(root.find("revertDisks"), {}),
     )
@@ -139,15 +140,16 @@ def parse_snapshot_hardware(text: str) -> Hardware:
 def complete_chain(chain: DiskChain, snapshots: Iterable[Snapshot]) -> DiskChain:
     """Add the images below a chain that the snapshots of the VM know of.
 
-    Each external snapshot says which image its overlay was put on.
+    Each external snapshot says which image its overlays were put on, also those of reverts to it.
     """
     if chain.is_complete or not chain.layers:
         return chain
     below: dict[str, DiskLayer] = {}
     for snapshot in snapshots:
-        for disk in snapshot.disks:
-            if disk.target == chain.target and disk.overlay and disk.frozen:
-                below.setdefault(disk.overlay.path, disk.frozen)
+        frozen = {disk.target: disk.frozen for disk in snapshot.disks}.get(chain.target)
+        for disk in (*snapshot.disks, *snapshot.revert_overlays):
+            if disk.target == chain.target and disk.overlay and frozen:
+                below.setdefault(disk.overlay.path, frozen)
     layers = list(chain.layers)
     seen = {layer.path for layer in layers}
     while (found := below.get(layers[-1].path)) is not None and found.path not in seen:
@@ -229,26 +231,25 @@ def _split_domain(text: str) -> tuple[str, str]:
     """Return a snapshot's document without the domains inside, and the first of these domains.
 
     libvirt writes the domains in one block behind everything that is read here, and escapes every
-    ``<`` in texts; a document that does not look so is parsed whole.
+    ``<`` in texts. A document that does not look so is parsed whole, and so is one in which
+    foreign ``<metadata>`` hold elements that could be taken for the domain's own.
     """
     start = _domain_start(text)
-    if start is None or "<!" in text:
+    domains = 1 + text.count("</inactiveDomain>")
+    is_plain = text.count("</domain>") == 1 and text.count("<devices>") == domains
+    if start is None or "<!" in text or not is_plain:
         return text, ""
     end = max(text.rfind("</domain>"), text.rfind("</inactiveDomain>"))
     close = text.find(">", end)
-    if end < start or close < 0:
-        return text, ""
     first = text.find("</domain>", start)
+    if first < 0 or close < 0:
+        return text, ""
     return text[:start] + text[close + 1 :], text[start:first]
 
 
 def _quick_disks(domain: str) -> list[DiskChain]:
     """Read only the disks of the domain inside a snapshot."""
-    # Foreign elements live in <metadata>, before the devices.
-    devices = domain.find("<devices>", max(0, domain.rfind("</metadata>")))
-    if devices < 0:
-        return []
-    blocks = re.findall(r"<disk[\s>].*?</disk>", domain[devices:], re.DOTALL)
+    blocks = re.findall(r"<disk[\s>].*?</disk>", domain[domain.find("<devices>") :], re.DOTALL)
     return _chains(parse_xml(f"<devices>{''.join(blocks)}</devices>").findall("disk"))
 
 
@@ -266,7 +267,7 @@ def _snapshot_disks(
     return tuple(found)
 
 
-def _kind(
+def kind_of(
     memory: str | None, disks: tuple[SnapshotDisk, ...], state: SnapshotState
 ) -> SnapshotKind:
     """Say where the state lies, by the disks and the memory together."""
@@ -279,7 +280,7 @@ def _kind(
     return SnapshotKind.INTERNAL
 
 
-def _moment(text: str | None) -> datetime:
+def moment(text: str | None) -> datetime:
     """Read libvirt's seconds since 1970; the epoch when unknown."""
     try:
         return datetime.fromtimestamp(int(text or 0), tz=UTC)
@@ -300,12 +301,14 @@ def _layer(element: ET.Element) -> DiskLayer | None:
         return None
     kind = element.get("type", "file")
     name: dict[str, Callable[[], str]] = {
+        "file": lambda: source.get("file", ""),
         "volume": lambda: f"{source.get('pool', '')}/{source.get('volume', '')}",
         "network": lambda: f"{source.get('protocol', '')}:{source.get('name', '')}",
         "block": lambda: source.get("dev", ""),
         "dir": lambda: source.get("dir", ""),
     }
-    path = name.get(kind, lambda: source.get("file", ""))()
+    # Of a kind that is not known here, such as nvme, it is known that there is a disk.
+    path = name.get(kind, lambda: kind)()
     driver = element.find("driver")
     of_format = element.find("format")
     recorded = driver if driver is not None else of_format
@@ -343,9 +346,8 @@ def _hardware(domain: ET.Element) -> Hardware:
     machine = domain.find("os/type")
     firmware, nvram_format = _firmware(domain)
     vcpu = domain.find("vcpu")
-    count = (vcpu.get("current") or vcpu.text or "") if vcpu is not None else ""
     return Hardware(
-        vcpus=int(count) if count.strip().isdecimal() else None,
+        vcpus=_number(vcpu.get("current") or vcpu.text) if vcpu is not None else None,
         memory_bytes=_bytes(domain.find("currentMemory")) or _bytes(domain.find("memory")),
         machine=machine.get("machine", "") if machine is not None else "",
         firmware=firmware,
@@ -376,10 +378,15 @@ def _firmware(domain: ET.Element) -> tuple[str, str | None]:
 
 def _bytes(element: ET.Element | None) -> int | None:
     """Read a size with libvirt's units; KiB when none is given."""
-    if element is None or not (element.text or "").strip().isdecimal():
-        return None
-    unit = _UNITS.get(element.get("unit", "KiB").lower())
-    return int(element.text or 0) * unit if unit else None
+    number = _number(element.text) if element is not None else None
+    unit = _UNITS.get(element.get("unit", "KiB").lower()) if element is not None else None
+    return number * unit if number is not None and unit else None
+
+
+def _number(text: str | None) -> int | None:
+    """Read a whole number; None for anything else, also one that is too long to be true."""
+    found = re.fullmatch(r"\s*([0-9]{1,20})\s*", text or "")
+    return int(found[1]) if found else None
 
 
 def _blockers(devices: ET.Element) -> tuple[str, ...]:

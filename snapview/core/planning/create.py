@@ -3,7 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from snapview.core.operations import CreateSnapshot, plain_name, unique_name
+from snapview.core.operations import (
+    CreateSnapshot,
+    plain_name,
+    plain_text,
+    plain_title,
+    unique_name,
+)
 from snapview.core.planning.getback import get_back
 from snapview.core.planning.plans import (
     Act,
@@ -214,7 +220,7 @@ def recommended_kind(vm: Vm) -> SnapshotKind:
     Internal where every disk is qcow2 and the host cannot revert to external ones; external
     where libvirt itself reverts to them (from 9.9).
     """
-    kinds = {s.kind for s in vm.tree if s.problem is None}
+    kinds = {s.kind for s in vm.tree if s.problem is None} - {SnapshotKind.MIXED}
     if len(kinds) == 1:
         return kinds.pop()
     order = [SnapshotKind.INTERNAL, SnapshotKind.EXTERNAL]
@@ -228,7 +234,8 @@ def recommended_kind(vm: Vm) -> SnapshotKind:
 
 def default_of(vm: Vm, kind: SnapshotKind) -> CreateSnapshot:
     """Return the snapshot of that kind that keeps most: with memory wherever there is some."""
-    return CreateSnapshot(vm.uuid, kind=kind, memory=_can_save_memory(vm))
+    memory = vm.run_state.is_active and not vm.hardware.blockers
+    return CreateSnapshot(vm.uuid, kind=kind, memory=memory)
 
 
 def default_snapshot(vm: Vm) -> CreateSnapshot:
@@ -236,15 +243,11 @@ def default_snapshot(vm: Vm) -> CreateSnapshot:
     return default_of(vm, recommended_kind(vm))
 
 
-def _can_save_memory(vm: Vm) -> bool:
-    return vm.run_state.is_active and not vm.hardware.blockers
-
-
 def plan_create(vm: Vm, operation: CreateSnapshot) -> Plan | Refusal:
     """Plan a snapshot. While the VM is off there is no memory to keep, whatever is asked."""
-    title = " ".join(operation.title.split())
+    title, description = plain_title(operation.title), plain_text(operation.description)
     memory = operation.memory and vm.run_state.is_active
-    operation = replace(operation, title=title, memory=memory)
+    operation = replace(operation, title=title, description=description, memory=memory)
     facts = _Facts(vm, operation)
     if (refusal := first_refusal(RULES, facts)) is not None:
         return refusal

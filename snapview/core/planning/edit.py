@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from snapview.core.operations import EditDescription
+from snapview.core.operations import EditDescription, plain_text, plain_title
 from snapview.core.planning.plans import Act, Plan, Refusal, RefusalCode, Step
 from snapview.core.vm import Vm
 
@@ -14,13 +14,13 @@ def plan_edit(vm: Vm, operation: EditDescription) -> Plan | Refusal:
         return not_found(vm, operation.snapshot)
     if snapshot.problem is not None:
         return unreadable(snapshot.label, snapshot.problem)
-    title = " ".join(operation.title.split()) or snapshot.name
+    title = plain_title(operation.title) or snapshot.name
     others = (other for other in vm.tree if other.name != snapshot.name)
     if title != snapshot.label and any(title in {s.name, s.title} for s in others):
         reason = f"“{vm.name}” already has a snapshot called “{title}”."
         return Refusal(RefusalCode.NAME_EXISTS, reason, "Choose another name.")
     return Plan(
-        operation=replace(operation, title=title),
+        operation=replace(operation, title=title, description=plain_text(operation.description)),
         steps=(Step(Act.EDIT, "Title and description are changed.", snapshot=snapshot.name),),
         kept=("Everything: only the words change",),
         undo="Edit it again.",

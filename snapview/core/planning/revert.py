@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from snapview.core.operations import Afterwards, CreateSnapshot, RevertSnapshot
+from snapview.core.operations import Afterwards, CreateSnapshot, RevertSnapshot, plain_title
 from snapview.core.planning.create import plan_create
 from snapview.core.planning.edit import not_found, unreadable
 from snapview.core.planning.plans import (
@@ -177,8 +177,9 @@ def plan_revert(vm: Vm, operation: RevertSnapshot) -> Plan | Refusal:
         return not_found(vm, operation.snapshot)
     if snapshot.problem is not None:
         return unreadable(snapshot.label, snapshot.problem)
-    if operation.safety_snapshot and not operation.safety_title:
-        operation = replace(operation, safety_title=_safety_title(vm, snapshot))
+    if operation.safety_snapshot:
+        title = plain_title(operation.safety_title) or _safety_title(vm, snapshot)
+        operation = replace(operation, safety_title=title)
     facts = _Facts(vm, operation, snapshot)
     if (refusal := first_refusal(RULES, facts)) is not None:
         return refusal
@@ -212,12 +213,12 @@ def safety_of(vm: Vm, operation: RevertSnapshot) -> CreateSnapshot:
 
 
 def _safety_title(vm: Vm, snapshot: Snapshot) -> str:
-    taken = {s.label for s in vm.tree}
-    title = f"before revert to ‘{snapshot.label}’"
+    taken = {text for s in vm.tree for text in (s.name, s.title)}
+    wanted = title = plain_title(f"before revert to ‘{snapshot.label}’")
     number = 1
     while title in taken:
         number += 1
-        title = f"before revert to ‘{snapshot.label}’ {number}"
+        title = f"{wanted} {number}"
     return title
 
 
@@ -232,12 +233,12 @@ def ends(snapshot: Snapshot, afterwards: Afterwards) -> Afterwards:
 
 
 def _steps(facts: _Facts) -> tuple[Step, ...]:
-    label = facts.snapshot.label
+    label, name = facts.snapshot.label, facts.snapshot.name
     with_memory = (
         "disks, memory and settings" if facts.snapshot.has_memory else "disks and settings"
     )
     files = tuple(disk.overlay.path for disk in _removed_overlays(facts) if disk.overlay)
-    steps = [Step(Act.REVERT, f"The VM's {with_memory} go back to “{label}”.", None, files, label)]
+    steps = [Step(Act.REVERT, f"The VM's {with_memory} go back to “{label}”.", None, files, name)]
     match ends(facts.snapshot, facts.operation.afterwards):
         case Afterwards.RUNNING:
             text = "The programs go on where they were."
