@@ -3,17 +3,18 @@
 Hides how they are kept enabled, labelled and explained for what is selected.
 """
 
-from functools import cache
-
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QWidget
 
-from snapview.core.planning import plan
+from snapview.core.operations import Operation
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.vm import Vm
 from snapview.ui.actions import (
     ACTIONS,
     ActionContext,
     ActionId,
+    ActionSpec,
     Place,
     tooltip,
     translated,
@@ -30,6 +31,14 @@ class ActionSet(QObject):
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self._actions: dict[ActionId, QAction] = {}
+        self._context = ActionContext()
+        self._asked: dict[Operation, Plan | Refusal] = {}  # about the context's VM
+        self._pending: list[ActionSpec] = []
+        # One action a turn of the event loop: planning for thousands of snapshots takes 20 ms.
+        self._next = QTimer(self)
+        self._next.setSingleShot(True)
+        self._next.setInterval(0)
+        self._next.timeout.connect(self._on_next)
         for spec in ACTIONS:
             action = QAction(translated(spec.text), window)
             action.setObjectName(spec.id.value)
@@ -45,6 +54,14 @@ class ActionSet(QObject):
             self._actions[spec.id] = action
         window.addActions(list(self._actions.values()))
         self.update(ActionContext())
+        self.settle()
+
+    def _ask(self, vm: Vm, operation: Operation) -> Plan | Refusal:
+        """Ask once: merge, discard and Del ask the same, and large trees take a while."""
+        planned = self._asked.get(operation)
+        if planned is None:
+            planned = self._asked[operation] = plan(vm, operation)
+        return planned
 
     def __getitem__(self, action_id: ActionId) -> QAction:
         return self._actions[action_id]
@@ -55,10 +72,28 @@ class ActionSet(QObject):
 
     def update(self, context: ActionContext) -> None:
         """Enable what can be used in ``context``; the tooltips of the others say why not."""
-        ask = cache(plan)  # merge, discard and Del ask the same, and large trees take a while
+        if context.vm is not self._context.vm:
+            self._asked.clear()
+        self._context = context
+        self._pending = [spec for spec in ACTIONS if spec.operations is not None]
         for spec in ACTIONS:
-            reason = why_not(spec, context, ask)
-            action = self._actions[spec.id]
-            action.setEnabled(not reason)
-            action.setToolTip(literal(tooltip(spec, reason)))
-            action.setStatusTip(reason or translated(spec.tooltip))
+            if spec.operations is None:
+                self._update_one(spec)
+        self._next.start()
+
+    def settle(self) -> None:
+        """Finish now what ``update`` has left for later turns of the event loop."""
+        while self._pending:
+            self._update_one(self._pending.pop(0))
+
+    def _on_next(self) -> None:
+        if self._pending:
+            self._update_one(self._pending.pop(0))
+            self._next.start()
+
+    def _update_one(self, spec: ActionSpec) -> None:
+        reason = why_not(spec, self._context, self._ask)
+        action = self._actions[spec.id]
+        action.setEnabled(not reason)
+        action.setToolTip(literal(tooltip(spec, reason)))
+        action.setStatusTip(reason or translated(spec.tooltip))

@@ -21,7 +21,7 @@ from snapview.core.operations import (
     Operation,
     RevertSnapshot,
 )
-from snapview.core.planning import Act, Plan, Refusal, plan, recommended_kind
+from snapview.core.planning import Act, Plan, Refusal, plan
 from snapview.core.vm import SnapshotKind, Vm
 
 CONTEXT = "Actions"
@@ -108,8 +108,7 @@ class ActionSpec:
 
 
 def _take(vm: Vm, *, memory: bool) -> tuple[Operation, ...]:
-    first = recommended_kind(vm)
-    kinds = sorted((SnapshotKind.INTERNAL, SnapshotKind.EXTERNAL), key=lambda kind: kind != first)
+    kinds = (SnapshotKind.INTERNAL, SnapshotKind.EXTERNAL)
     return tuple(CreateSnapshot(vm.uuid, kind=kind, memory=memory) for kind in kinds)
 
 

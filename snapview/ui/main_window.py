@@ -5,7 +5,7 @@ Everything that takes time goes through ``Session``; what is possible is said by
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QByteArray, QPoint, Qt, Signal
+from PySide6.QtCore import QByteArray, QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QMenu, QSplitter, QWidget
 
@@ -113,7 +113,7 @@ class MainWindow(StyledWidget):
         stage.subject_changed.connect(self._on_subject_changed)
         stage.page.requested.connect(self._on_page_requested)
         tree, search = stage.vm_page.tree, self.top_bar.search
-        stage.vm_page.hint.take_clicked.connect(self.action_set[ActionId.TAKE].trigger)
+        stage.vm_page.hint.take_clicked.connect(lambda: self._trigger(ActionId.TAKE))
         tree.menu_requested.connect(self._on_menu_requested)
         tree.activated_row.connect(self._on_row_activated)
         stage.vm_page.detail.edit_requested.connect(self._describe)
@@ -156,6 +156,14 @@ class MainWindow(StyledWidget):
         }
 
     # -- actions
+
+    def _settle_actions(self) -> None:
+        self.stage.settle()
+        self.action_set.settle()
+
+    def _trigger(self, action_id: ActionId) -> None:
+        self._settle_actions()
+        self.action_set[action_id].trigger()
 
     def _on_action(self, action_id: ActionId) -> None:
         self._handlers[action_id]()
@@ -304,8 +312,7 @@ class MainWindow(StyledWidget):
         self._row_menu.popup(place)
 
     def _on_row_activated(self, name: str) -> None:
-        wanted = ActionId.TAKE if name == LIVE_ROW else ActionId.REVERT
-        self.action_set[wanted].trigger()
+        self._trigger(ActionId.TAKE if name == LIVE_ROW else ActionId.REVERT)
 
     def _on_searched(self, text: str) -> None:
         count = self.stage.vm_page.tree.set_search(text)
@@ -360,6 +367,12 @@ class MainWindow(StyledWidget):
         copied = Settings(self._settings.path)
         copied.raw = dict(self._settings.raw)  # the worker must not see half a change
         self._session.run_in_background(lambda: self._save_settings(copied))
+
+    def event(self, event: QEvent) -> bool:
+        """Bring the actions up to date before a key is looked up among them."""
+        if event.type() == QEvent.Type.ShortcutOverride:
+            self._settle_actions()
+        return super().event(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the details under the tree when the window is narrow."""

@@ -4,7 +4,9 @@ Hides which of tree and page stands there, when data is stale, and how a VM that
 cannot be read leaves the stage.
 """
 
-from PySide6.QtCore import Signal
+from collections.abc import Callable
+
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from snapview.core.errors import SnapviewError
@@ -50,7 +52,18 @@ class Stage(QWidget):
         layout = column(self, spacing=0)
         layout.addWidget(self.banner)
         layout.addWidget(self._stack, 1)
+        # What follows from a selection is worked out once per turn of the event loop, in two
+        # turns: planning for a large tree takes a while, and keys come fast.
+        self._detail_later = self._soon(self._show_detail)
+        self._context_later = self._soon(self.context_changed.emit)
         self._connect()
+
+    def _soon(self, act: Callable[[], object]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(0)
+        timer.timeout.connect(act)
+        return timer
 
     def _connect(self) -> None:
         session, tree = self._session, self.vm_page.tree
@@ -104,6 +117,12 @@ class Stage(QWidget):
         self._show()
         self.subject_changed.emit()
 
+    def settle(self) -> None:
+        """Say now what was to be said in the next turn of the event loop."""
+        if self._context_later.isActive():
+            self._context_later.stop()
+            self.context_changed.emit()
+
     def retry(self) -> None:
         """Try again to reach what is shown."""
         if self._error is not None:
@@ -131,12 +150,12 @@ class Stage(QWidget):
             self.vm_page.show_vm(view)
             self.show_badges()
             self._stack.setCurrentWidget(self.vm_page)
-            self._show_detail()
+            self._detail_later.start()
         elif not self._is_gone:
             self.page.show_page(self._page())
             self._stack.setCurrentWidget(self.page)
         self._show_banner()
-        self.context_changed.emit()
+        self._context_later.start()
 
     def _page(self) -> PageContent:
         connection = self._connection()
@@ -210,7 +229,7 @@ class Stage(QWidget):
         self.banner.clear()
         self.page.show_page(gone_page(name))
         self._stack.setCurrentWidget(self.page)
-        self.context_changed.emit()
+        self._context_later.start()
 
     def _on_vm_unreadable(self, key: VmKey, error: SnapviewError) -> None:
         if key == self._subject:
@@ -224,5 +243,5 @@ class Stage(QWidget):
             self.vm_page.detail.show_detail_error(name, error)
 
     def _on_selection_changed(self, _selected: object) -> None:
-        self._show_detail()
-        self.context_changed.emit()
+        self._detail_later.start()
+        self._context_later.start()

@@ -116,6 +116,7 @@ def test_merge_and_discard_are_never_enabled_together(web: Shown) -> None:
     actions = web.window.action_set
     for name in ("installed", "caddy-tls", "tuned", ""):
         web.click_row(name)
+        web.settle()
         both = actions[ActionId.MERGE].isEnabled(), actions[ActionId.DISCARD].isEnabled()
         assert both in {(False, True), (True, False), (False, False)}
         assert any(both) == bool(name)
@@ -123,6 +124,7 @@ def test_merge_and_discard_are_never_enabled_together(web: Shown) -> None:
 
 def test_disabled_actions_say_why(web: Shown) -> None:
     web.click_row("")
+    web.settle()
     action = web.window.action_set[ActionId.REVERT]
     assert not action.isEnabled()
     assert "Select one snapshot first." in action.toolTip()
@@ -183,6 +185,7 @@ def test_vm_deleted_under_the_window(web: Shown) -> None:
     web.world.undefine(vm_uuid("web"))
     page = web.window.stage.page
     web.wait(lambda: page.isVisible() and says(page, "“web” is gone"))
+    web.settle()
     assert not web.window.action_set[ActionId.TAKE].isEnabled()
     assert web.window.vm_list.current() is None
     web.choose("db")
@@ -216,11 +219,13 @@ def test_lost_connection_shows_what_was_read(web: Shown) -> None:
     web.world.go_down()
     banner = web.window.stage.banner
     web.wait(banner.isVisible)
+    web.settle()
     assert "Connection lost" in banner.text()
     assert "updated" in web.names()
     assert not web.window.action_set[ActionId.TAKE].isEnabled()
     web.world.come_up()
     web.wait(lambda: not banner.isVisible())
+    web.settle()
     assert web.window.action_set[ActionId.TAKE].isEnabled()
 
 

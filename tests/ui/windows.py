@@ -124,6 +124,12 @@ class Shown:
         self.wait(found)
         return found()[0]
 
+    def settle(self) -> None:
+        """Let what is done a moment later be done."""
+        self.qtbot.wait(20)
+        self.window.stage.settle()
+        self.window.action_set.settle()
+
     def click_button(self, widget: QWidget, text: str) -> None:
         """Wait for a button and click it."""
         self.wait(lambda: any(_reads(each, text) for each in widget.findChildren(QAbstractButton)))
