@@ -9,6 +9,7 @@ from PySide6.QtCore import QAbstractEventDispatcher, QDeadlineTimer, QObject, Qt
 
 from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
 from snapview.session.connection import Connection, Timing
+from snapview.session.garbage import GuiThreadGarbage
 from snapview.session.jobs import Jobs
 from snapview.session.views import ConnectionView, JobState, JobView, VmKey, VmView
 
@@ -42,6 +43,7 @@ class Session(QObject):
     ) -> None:
         super().__init__(parent)
         _check_event_loop()
+        self._garbage = GuiThreadGarbage(self)
         self._make_host = make_host
         self._timing = timing or Timing()
         self._connections: dict[str, Connection] = {}
@@ -272,6 +274,8 @@ class Session(QObject):
         self._connections.clear()
         self._leaving = hanging
         self._background.shutdown()
+        if not hanging:
+            self._garbage.stop()
         for connection in hanging:
             logger.warning("%s does not answer; its thread is left behind.", connection.view.uri)
         return not hanging
