@@ -100,6 +100,7 @@ class Settings:
     splitter_sizes = Setting[tuple[int, ...]](
         (), _several(_number(0, 100_000)), "Widths of the panes in pixels"
     )
+    tree_columns = Setting("", _text, "Widths of the tree's columns, as the tree writes them")
     newest_first = Setting(default=False, read=_flag, description="Newest snapshot on top")
     delete_grace_seconds = Setting(
         10, _number(0, 60), "How long a delete waits, so that it can be undone"

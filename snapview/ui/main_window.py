@@ -5,7 +5,7 @@ Everything that takes time goes through ``Session``; what is possible is said by
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QByteArray, QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QMenu, QSplitter, QWidget
 
@@ -27,9 +27,9 @@ from snapview.ui.theme import SIDEBAR_WIDTH
 from snapview.ui.top_bar import TopBar
 from snapview.ui.vm_list import VmList
 from snapview.ui.widgets import StyledWidget, column, shortened
+from snapview.ui.window_memory import WindowMemory
 
 WIDE_PX = 1280  # below that the details go under the tree
-FIRST_SIZE = (1280, 800)
 
 
 class MainWindow(StyledWidget):
@@ -68,9 +68,13 @@ class MainWindow(StyledWidget):
         self.dialogs = DialogOpener(self, session, settings)
         self._panes = QSplitter(Qt.Orientation.Horizontal)
         self._row_menu = QMenu(self)
+        self._memory = WindowMemory(self, self._panes, self.stage.vm_page, settings)
         self._handlers = self._make_handlers()
         self._build()
-        self._restore()
+        self._memory.restore()
+        newest_first = settings.newest_first
+        self.stage.vm_page.tree.set_newest_first(newest_first=newest_first)
+        self.action_set[ActionId.NEWEST_FIRST].setChecked(newest_first)
         self._connect()
         for view in session.connections:
             self._on_connection_changed(view)
@@ -88,7 +92,7 @@ class MainWindow(StyledWidget):
         self._panes.addWidget(self.stage)
         self._panes.setStretchFactor(0, 0)
         self._panes.setStretchFactor(1, 1)
-        self._panes.setSizes([SIDEBAR_WIDTH, FIRST_SIZE[0] - SIDEBAR_WIDTH])
+        self._panes.setSizes([SIDEBAR_WIDTH, WIDE_PX - SIDEBAR_WIDTH])
         layout = column(self, spacing=0)
         layout.addWidget(self.top_bar)
         layout.addWidget(self._panes, 1)
@@ -343,26 +347,6 @@ class MainWindow(StyledWidget):
 
     # -- what is remembered, and the end
 
-    def _restore(self) -> None:
-        settings, tree = self._settings, self.stage.vm_page.tree
-        self.resize(*FIRST_SIZE)
-        if settings.window_geometry:
-            stored = QByteArray.fromBase64(settings.window_geometry.encode("ascii", "ignore"))
-            self.restoreGeometry(stored)
-        if len(settings.splitter_sizes) == 4:
-            sizes = list(settings.splitter_sizes)
-            self._panes.setSizes(sizes[:2])
-            self.stage.vm_page.restore_pane_sizes(sizes[2:])
-        tree.set_newest_first(newest_first=settings.newest_first)
-        self.action_set[ActionId.NEWEST_FIRST].setChecked(settings.newest_first)
-
-    def _remember(self) -> None:
-        settings = self._settings
-        settings.window_geometry = bytes(self.saveGeometry().toBase64().data()).decode("ascii")
-        sizes = [*self._panes.sizes(), *self.stage.vm_page.pane_sizes()]
-        settings.splitter_sizes = tuple(sizes)
-        self._save()
-
     def _save(self) -> None:
         copied = Settings(self._settings.path)
         copied.raw = dict(self._settings.raw)  # the worker must not see half a change
@@ -388,7 +372,8 @@ class MainWindow(StyledWidget):
             dialog.accepted.connect(self._close_anyway)
             dialog.open()
             return
-        self._remember()
+        self._memory.remember()
+        self._save()
         super().closeEvent(event)
 
     def _close_anyway(self) -> None:

@@ -41,13 +41,15 @@ ICON_PX = 16
 ICON_GAP = 6  # between an icon and the words of its button
 LINK_EDGE_PX = 4  # border and padding of a link, both sides
 LONGEST_RUN = 24  # letters without a place to break a line
+TOOLTIP_LINE = 90  # letters of a tooltip's line
 LONGEST_NAME = 60  # letters of a name within a sentence
 
 
 def literal(text: str) -> str:
     """Return ``text`` for a tooltip, which Qt would else read as markup if it looks like it."""
-    if "<" not in text:
-        return text
+    is_long = any(len(line) > TOOLTIP_LINE for line in text.split("\n"))
+    if "<" not in text and not is_long:
+        return text  # markup is what Qt breaks into lines, so long texts become some too
     return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
 
 

@@ -22,6 +22,7 @@ from snapview.ui.dialogs.revert import RevertDialog
 from snapview.ui.dialogs.take_snapshot import TakeSnapshotDialog
 from snapview.ui.jobs_strip import JobRow
 from snapview.ui.theme import apply_style
+from tests.conftest import AllowLog
 from tests.fakes import FakeWorld
 from tests.trees import branching_tree, linear_tree, make_vm, vm_uuid
 from tests.ui.conftest import OpenWindow
@@ -362,6 +363,22 @@ def test_window_is_remembered(web: Shown) -> None:
     web.wait(lambda: web.saved)
     assert web.saved[-1].window_geometry
     assert len(web.saved[-1].splitter_sizes) == 4
+    assert web.saved[-1].tree_columns
+
+
+def test_window_comes_back_as_it_was(
+    open_window: OpenWindow, tmp_path: Path, allow_log: AllowLog
+) -> None:
+    allow_log("column widths cannot be read")
+    settings = Settings(tmp_path / "s.json")
+    settings.splitter_sizes = (300, 980, 500, 480)
+    settings.newest_first = True
+    settings.window_geometry = "not base64 at all"
+    settings.tree_columns = "nonsense"
+    shown = open_window(FakeWorld(make_vm("web", branching_tree())), settings=settings)
+    shown.wait_for_tree("web")
+    assert shown.names()[0] is None
+    assert shown.window.vm_list.width() == pytest.approx(300, abs=20)
 
 
 def test_closing_asks_while_something_waits(web: Shown) -> None:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("qapp")
 
 def test_tooltips_never_read_markup() -> None:
     assert literal("a & b") == "a & b"
+    assert literal("word " * 30).startswith("<qt>word")
     assert literal("<b>x</b>\ny") == "<qt>&lt;b&gt;x&lt;/b&gt;<br>y</qt>"
 
 

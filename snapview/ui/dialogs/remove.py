@@ -52,7 +52,7 @@ class RemoveDialog(OperationDialog):
             self.subtree.setChecked(self._subtree_is_possible())
         self.subtree.toggled.connect(self.replan)
         self.replan()
-        self.resize(660, 440)
+        self.resize(660, 400)
         # Without time to think again, Enter must not lose anything.
         (self.go_button if grace_seconds else self.cancel_button).setFocus()
 
