@@ -120,6 +120,9 @@ def _by_words(prefix: str, text: str) -> SnapviewError:
     elif '"write" lock' in text:
         sentence = f"{prefix}Another program has one of the images open."
         advice = "Stop that program (a backup, a second VM), then try again."
+    elif "writing VM state" in text:  # QEMU says "Input/output error" even of a full disk
+        sentence = f"{prefix}The memory could not be written into the image."
+        advice = "Look whether the file system of the images is full, then try again."
     elif "Invalid job ID" in text:
         sentence = f"{prefix}This host does not accept the snapshot's name."
         advice = "Take it with a name of plain letters and digits."

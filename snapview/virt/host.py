@@ -7,7 +7,7 @@ codes and the differences between its versions.
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,7 +16,7 @@ from typing import Any
 
 import libvirt
 
-from snapview.core.errors import ConnectionLost, NotFound
+from snapview.core.errors import ConnectionLost, HostError, NotFound
 from snapview.core.operations import (
     Afterwards,
     ConnectionClosed,
@@ -38,11 +38,12 @@ from snapview.core.vm import (
 from snapview.virt.acts import steps_of
 from snapview.virt.errormap import LibvirtFault, to_connect_error, to_error
 from snapview.virt.job import SteppedJob
+from snapview.virt.snapshot_text import read_snapshot
 from snapview.virt.xml import (
     BadXml,
+    DomainFacts,
     complete_chain,
     parse_domain,
-    parse_snapshot,
     parse_snapshot_hardware,
     with_created_at,
 )
@@ -50,7 +51,9 @@ from snapview.virt.xml import (
 _log = logging.getLogger(__name__)
 
 FETCH_THREADS = 4  # libvirt's server answers five requests of one connection at a time
+FETCH_BATCH = 500  # snapshots; then the event loop gets a turn, for the keepalive of others
 KEEPALIVE_SECONDS = 5
+WAKE_MS = 1000  # how often libvirt's event loop looks around when nothing happens
 DAEMONS = ("libvirtd", "virtqemud")
 
 _RUN_STATES = {
@@ -86,7 +89,11 @@ class _EventLoop:
         self._users = 0
         self._is_registered = False
         self._thread: threading.Thread | None = None
+        self._ending: threading.Thread | None = None  # the loop must not run twice at a time
         self._wake = -1
+        self._pauses = 0
+        self._may_run = threading.Event()
+        self._may_run.set()
 
     def acquire(self) -> None:
         """Have the loop run; before a connection is opened."""
@@ -98,8 +105,10 @@ class _EventLoop:
                 libvirt.virEventRegisterDefaultImpl()
                 libvirt.registerErrorHandler(lambda *_: None, None)  # it prints to stderr
                 self._is_registered = True
-            self._wake = libvirt.virEventAddTimeout(1000, lambda *_: None, None)
-            self._thread = threading.Thread(target=self._run, name="libvirt-events", daemon=True)
+            self._wake = libvirt.virEventAddTimeout(WAKE_MS, lambda *_: None, None)
+            self._thread = threading.Thread(
+                target=self._run, args=(self._ending,), name="libvirt-events", daemon=True
+            )
             self._thread.start()
 
     def release(self) -> None:
@@ -108,15 +117,44 @@ class _EventLoop:
             self._users -= 1
             if self._users or self._thread is None:
                 return
-            thread, self._thread = self._thread, None
-            libvirt.virEventUpdateTimeout(self._wake, 0)
+            thread, wake = self._thread, self._wake  # another thread may acquire meanwhile
+            self._thread, self._ending = None, thread
+            self._may_run.set()
+            libvirt.virEventUpdateTimeout(wake, 0)
         if thread is not threading.current_thread():
             thread.join()
-        libvirt.virEventRemoveTimeout(self._wake)
+        libvirt.virEventRemoveTimeout(wake)
 
-    def _run(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the loop stand still, for a second or two at most.
+
+        Each call on a connection wakes the loop twice, to take its socket away and to give it
+        back, and each time it competes for Python's lock: thousands of calls in a row take half
+        as long without it. Whoever waits for an answer sees to the connection's keepalive himself.
+        """
+        self._pause(1)
+        try:
+            yield
+        finally:
+            self._pause(-1)
+
+    def _pause(self, change: int) -> None:
+        with self._lock:
+            self._pauses += change
+            if self._pauses:
+                self._may_run.clear()
+            else:
+                self._may_run.set()
+            if self._thread is not None:
+                libvirt.virEventUpdateTimeout(self._wake, 0 if self._pauses else WAKE_MS)
+
+    def _run(self, ending: threading.Thread | None) -> None:
+        if ending is not None:
+            ending.join()
         while self._thread is threading.current_thread():
             libvirt.virEventRunDefaultImpl()
+            self._may_run.wait()
 
 
 _event_loop = _EventLoop()  # libvirt keeps it per process, so do we
@@ -140,6 +178,7 @@ class LibvirtHost:
         self._conn: Any = None
         self._capabilities = HostCapabilities()
         self._callback: Callable[[HostEvent], None] | None = None
+        self._event_ids: list[int] = []
 
     @property
     def uri(self) -> str:
@@ -165,6 +204,10 @@ class LibvirtHost:
             self._drop()
             is_installed = any(shutil.which(name, path=_SBIN) for name in DAEMONS)
             raise to_connect_error(_fault(error), self._uri, is_installed=is_installed) from error
+        except ValueError as error:  # characters that no address has
+            self._drop()
+            fault = LibvirtFault(libvirt.VIR_ERR_NO_CONNECT, str(error))
+            raise to_connect_error(fault, self._uri, is_installed=True) from error
         with suppress(libvirt.libvirtError):  # local drivers have none
             self._conn.setKeepAlive(KEEPALIVE_SECONDS, 3)
         if self._callback is not None:
@@ -178,7 +221,11 @@ class LibvirtHost:
 
     def _drop(self) -> None:
         conn, self._conn = self._conn, None
+        event_ids, self._event_ids = self._event_ids, []
         if conn is not None:
+            for event_id in event_ids:  # each would keep the connection open
+                with suppress(libvirt.libvirtError):
+                    conn.domainEventDeregisterAny(event_id)
             with suppress(libvirt.libvirtError):
                 conn.unregisterCloseCallback()
             with suppress(libvirt.libvirtError):
@@ -202,10 +249,14 @@ class LibvirtHost:
         try:
             yield
         except libvirt.libvirtError as error:
-            if self._conn is None or not self._is_alive():
-                fault = LibvirtFault(libvirt.VIR_ERR_RPC, str(error))
-                raise to_error(fault, doing) from error
+            self._require_alive(error, doing)
             raise to_error(_fault(error), doing) from error
+
+    def _require_alive(self, error: Exception | None = None, doing: str = "") -> None:
+        """See that what went wrong is not that the daemon went away."""
+        if self._conn is None or not self._is_alive():
+            fault = LibvirtFault(libvirt.VIR_ERR_RPC, str(error or ""))
+            raise to_error(fault, doing) from error
 
     def _connected(self) -> Any:
         if self._conn is None:
@@ -245,7 +296,8 @@ class LibvirtHost:
             self._conn.registerCloseCallback(on_close, None)
         for event in _EVENTS:
             with suppress(libvirt.libvirtError):  # a driver may lack some
-                self._conn.domainEventRegisterAny(None, event, on_domain, None)
+                event_id = self._conn.domainEventRegisterAny(None, event, on_domain, None)
+                self._event_ids.append(event_id)
 
     # Reading
 
@@ -253,10 +305,7 @@ class LibvirtHost:
         """Read one line for each VM, ordered by name; one that vanishes meanwhile is left out."""
         with self.translated("list the VMs"):
             domains = self._connected().listAllDomains(0)
-        found = []
-        for domain in domains:
-            with suppress(libvirt.libvirtError):
-                found.append(_summary(domain))
+            found = [summary for domain in domains if (summary := _summary(domain)) is not None]
         return tuple(sorted(found, key=lambda vm: (vm.name.casefold(), vm.uuid)))
 
     def read_vm(self, uuid: str) -> Vm:
@@ -268,7 +317,7 @@ class LibvirtHost:
         domain = self.domain(uuid)
         with self.translated("read the VM"):
             state = _RUN_STATES.get(domain.state()[0], RunState.UNKNOWN)
-            facts = parse_domain(domain.XMLDesc(0))
+            facts = _domain_facts(domain)
             saved = bool(domain.isPersistent()) and bool(domain.hasManagedSaveImage(0))
             is_persistent = bool(domain.isPersistent())
         vm = Vm(
@@ -285,7 +334,10 @@ class LibvirtHost:
         try:
             tree = _read_tree(domain)
         except libvirt.libvirtError as error:
+            self._require_alive(error)
             return replace(vm, disks=facts.hardware.disks, problem=to_error(_fault(error)).message)
+        if any(snapshot.problem for snapshot in tree):
+            self._require_alive()
         disks = tuple(complete_chain(disk, tree) for disk in facts.hardware.disks)
         jobs = set(facts.mirrored)
         if state.is_active:
@@ -440,12 +492,18 @@ def _version(number: int) -> tuple[int, int, int]:
     return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
 
 
-def _summary(domain: Any) -> VmSummary:
+def _summary(domain: Any) -> VmSummary | None:
+    """Return one line of the list; None when the VM does not exist any more."""
+    try:
+        state = _RUN_STATES.get(domain.state()[0], RunState.UNKNOWN)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
     try:
         count: int | None = domain.snapshotNum(0)
     except libvirt.libvirtError:
         count = None  # this driver has no snapshots
-    state = _RUN_STATES.get(domain.state()[0], RunState.UNKNOWN)
     return VmSummary(domain.UUIDString(), domain.name(), state, count)
 
 
@@ -459,22 +517,46 @@ def _current(domain: Any) -> str | None:
 
 
 def _read_tree(domain: Any) -> SnapshotTree:
-    """Read all snapshots; four at a time, which takes 0.7 of the time of one at a time."""
+    """Read all snapshots, several at a time: while libvirt writes one, another is parsed."""
     handles = domain.listAllSnapshots(0)
     current = _current(domain)
     if len(handles) < 2 * FETCH_THREADS:
-        return SnapshotTree((_read_snapshot(handle) for handle in handles), current)
+        return SnapshotTree(_read_snapshots(handles), current)
+    found: list[Snapshot] = []
     with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
-        return SnapshotTree(pool.map(_read_snapshot, handles), current)
+        for start in range(0, len(handles), FETCH_BATCH):
+            batch = handles[start : start + FETCH_BATCH]
+            with _event_loop.paused():
+                shares = (batch[first::FETCH_THREADS] for first in range(FETCH_THREADS))
+                for share in pool.map(_read_snapshots, shares):
+                    found.extend(share)
+    return SnapshotTree(found, current)
 
 
-def _read_snapshot(handle: Any) -> Snapshot:
-    """Read one snapshot; what cannot be read is kept with its problem."""
-    name = str(handle.getName())
+def _read_snapshots(handles: Iterable[Any]) -> list[Snapshot]:
+    return [found for handle in handles if (found := _read_snapshot(handle)) is not None]
+
+
+def _read_snapshot(handle: Any) -> Snapshot | None:
+    """Read one snapshot; what cannot be read is kept with its problem. None: it is gone."""
     try:
-        return parse_snapshot(handle.getXMLDesc(0))
-    except (libvirt.libvirtError, BadXml) as error:
-        return Snapshot(name, title=name, problem=f"{error}")
+        return read_snapshot(handle.getXMLDesc(0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+            return None
+        problem = f"{error}"
+    except BadXml as error:
+        problem = f"{error}"
+    name = str(handle.getName())
+    return Snapshot(name, title=name, problem=problem)
+
+
+def _domain_facts(domain: Any) -> DomainFacts:
+    try:
+        return parse_domain(domain.XMLDesc(0))
+    except BadXml as error:
+        sentence = f"The definition of “{domain.name()}” cannot be read: {error}."
+        raise HostError(sentence, advice="Look at it with: virsh dumpxml") from error
 
 
 def _has_block_job(domain: Any, target: str) -> bool:

@@ -1,0 +1,481 @@
+"""What a real daemon does to a connection: it dies, it hides things, it loses them meanwhile.
+
+The addresses come first, which need no daemon; then libvirt's test driver; then a private daemon
+of this file's own, which may be killed.
+"""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snapview.core.errors import (
+    ConnectionLost,
+    HostError,
+    NoSpace,
+    NotFound,
+    NotInstalled,
+    NotPermitted,
+    SnapviewError,
+)
+from snapview.core.operations import (
+    ConnectionClosed,
+    CreateSnapshot,
+    DeleteSnapshot,
+    EditDescription,
+    Failed,
+    HostEvent,
+    Outcome,
+    VmEvent,
+)
+from snapview.core.vm import RunState, SnapshotKind
+from snapview.demo.daemon import PrivateDaemon
+from snapview.virt import host as host_module
+from snapview.virt.host import LibvirtHost
+from snapview.virt.job import run
+from tests.backends import Backend, lab_backend
+from tests.lab import Lab
+from tests.lab_fixtures import REAPER, _folder
+
+PATIENCE_SECONDS = 20.0
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline, what
+        pause.wait(0.01)
+
+
+def open_files() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def failure_to_connect(uri: str) -> SnapviewError:
+    host = LibvirtHost(uri)
+    began = time.monotonic()
+    with pytest.raises(SnapviewError) as caught:
+        host.connect()
+    assert time.monotonic() - began < 10
+    host.close()
+    assert caught.value.message.endswith(".")
+    assert caught.value.advice
+    return caught.value
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "uri", ["nonsense", "qemu", "qemu+bogus:///system", "qemu+ssh://[x/", "a\0b", "\ud800"]
+)
+def test_an_address_that_is_none(uri: str) -> None:
+    assert "is not an address that libvirt understands" in failure_to_connect(uri).message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+ssh://nobody@127.0.0.1:1/system?no_tty=1",
+        "qemu+tcp://127.0.0.1:1/system",
+        "qemu+libssh2://127.0.0.1:1/system",
+        "qemu://127.0.0.1:1/system",
+    ],
+)
+def test_a_host_that_cannot_be_reached(uri: str) -> None:
+    error = failure_to_connect(uri)
+    assert type(error) is ConnectionLost
+    assert "cannot be reached" in error.message
+    assert error.detail
+
+
+@pytest.mark.parametrize(
+    "uri", ["qemu+unix:///session?socket=/nonexistent", "nonsense:///?socket=/nonexistent"]
+)
+def test_a_daemon_that_does_not_run(uri: str) -> None:
+    error = failure_to_connect(uri)
+    assert isinstance(error, ConnectionLost)
+    assert "does not answer" in error.message or isinstance(error, NotInstalled)
+
+
+def test_without_libvirt_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "_SBIN", "/nonexistent")
+    error = failure_to_connect("qemu+unix:///system?socket=/nonexistent")
+    assert isinstance(error, NotInstalled)
+    assert "install" in error.advice
+
+
+def test_without_a_connection_every_method_says_so() -> None:
+    host = LibvirtHost("test:///default")
+    for call in every_method(host, "some-uuid"):
+        with pytest.raises(ConnectionLost):
+            call()
+    host.close()
+
+
+def every_method(
+    host: LibvirtHost, uuid: str, *, of_a_vm: bool = False
+) -> list[Callable[[], object]]:
+    """Every way to ask a host for something, perhaps only those that ask for one VM."""
+    others = [host.list_vms, lambda: host.define_vm("<domain/>")]
+    return [
+        *([] if of_a_vm else others),
+        lambda: host.read_vm(uuid),
+        lambda: host.read_fingerprint(uuid),
+        lambda: host.read_detail(uuid, "one"),
+        lambda: host.sample(uuid),
+        lambda: host.abort(uuid),
+        lambda: host.start_vm(uuid),
+        lambda: host.stop_vm(uuid),
+        lambda: host.undefine_vm(uuid),
+        lambda: raise_failure(do(host, CreateSnapshot(uuid, "one"))),
+    ]
+
+
+def do(host: LibvirtHost, operation: Any) -> Outcome:
+    return run(host.start(operation), lambda _progress: None)
+
+
+def raise_failure(outcome: Outcome) -> None:
+    assert isinstance(outcome, Failed)
+    raise outcome.error
+
+
+# The event loop, which a process has one of
+
+
+def test_many_hosts_opening_and_closing_at_once_neither_hang_nor_leak() -> None:
+    before = open_files()
+    errors: list[BaseException] = []
+
+    def go_round() -> None:
+        try:
+            for _ in range(30):
+                host = LibvirtHost("test:///default")
+                host.subscribe(lambda _event: None)
+                host.connect()
+                host.close()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=go_round, daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert not any(thread.is_alive() for thread in threads), "a close never came back"
+    assert not errors
+    names = [thread.name for thread in threading.enumerate()]
+    assert "libvirt-events" not in names
+    assert open_files() <= before + 3  # libvirt's own, for its event loop
+
+
+def test_the_loop_serves_the_second_host_after_the_first_is_closed() -> None:
+    first, second = LibvirtHost("test:///default"), LibvirtHost("test:///default")
+    events: list[HostEvent] = []
+    first.connect()
+    second.connect()
+    second.subscribe(events.append)
+    first.close()
+    uuid = second.list_vms()[0].uuid
+    second.stop_vm(uuid)
+    eventually(lambda: VmEvent(uuid) in events, "no event")
+    second.start_vm(uuid)
+    second.close()
+
+
+# A real daemon
+
+
+@pytest.fixture
+def vm(lab9: Lab) -> Iterator[Backend]:
+    backend = lab_backend(lab9, running=False)
+    yield backend
+    backend.host.close()
+
+
+@pytest.fixture
+def mortal(vm: Backend) -> Iterator[Callable[[], None]]:
+    """Returns what kills the daemon; it runs again afterwards."""
+    assert vm.lab is not None
+    daemon = vm.lab.daemon
+
+    def kill() -> None:
+        pid = daemon.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: daemon.pid is None, "the daemon does not die")
+
+    yield kill
+    daemon.start()
+
+
+def real(backend: Backend) -> LibvirtHost:
+    assert isinstance(backend.host, LibvirtHost)
+    return backend.host
+
+
+@pytest.mark.parametrize("number", range(len(every_method(LibvirtHost("x:///"), ""))))
+def test_after_the_daemon_was_killed_every_method_says_the_connection_is_lost(
+    vm: Backend, mortal: Callable[[], None], number: int
+) -> None:
+    call = every_method(real(vm), vm.uuid)[number]
+    mortal()
+    for _ in range(2):  # the first call may be the one that notices
+        with pytest.raises(ConnectionLost) as caught:
+            call()
+        assert caught.value.advice
+
+
+def test_a_killed_daemon_is_told_and_after_connecting_again_all_is_as_before(
+    vm: Backend, mortal: Callable[[], None]
+) -> None:
+    assert vm.lab is not None
+    events: list[HostEvent] = []
+    real(vm).subscribe(events.append)
+    capabilities = vm.host.connect()
+    vm.take("one")
+    mortal()
+    eventually(lambda: any(isinstance(e, ConnectionClosed) for e in events), "not told")
+    with pytest.raises(ConnectionLost):
+        vm.host.connect()
+    vm.lab.daemon.start()
+    assert vm.host.connect() == capabilities
+    assert vm.tree() == {"one": None}
+    events.clear()
+    vm.lab.virsh("start", vm.name, "--paused")
+    eventually(lambda: VmEvent(vm.uuid) in events, "no event after connecting again")
+
+
+def test_a_daemon_killed_in_the_middle_of_a_read_is_no_tree_of_broken_snapshots(
+    vm: Backend, mortal: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm.take("one")
+    vm.take("two")
+    after_listing(monkeypatch, mortal)
+    with pytest.raises(ConnectionLost):
+        vm.vm()
+
+
+def test_a_daemon_killed_in_the_middle_of_the_list_is_no_empty_list(
+    vm: Backend, mortal: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before(monkeypatch, "_summary", mortal)
+    with pytest.raises(ConnectionLost):
+        vm.host.list_vms()
+
+
+def before(monkeypatch: pytest.MonkeyPatch, function: str, happens: Callable[[], None]) -> None:
+    """Let something happen right before a step of a read, once."""
+    original, pending = getattr(host_module, function), [happens]
+
+    def step(*arguments: Any) -> Any:
+        if pending:
+            pending.pop()()
+        return original(*arguments)
+
+    monkeypatch.setattr(host_module, function, step)
+
+
+def after_listing(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Let something happen when the snapshots are listed and not read yet."""
+    before(monkeypatch, "_read_snapshot", happens)
+
+
+def test_a_snapshot_deleted_between_list_and_read_is_left_out(
+    vm: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vm.lab is not None
+    lab, names = vm.lab, [vm.take(title) for title in ("one", "two", "three")]
+    after_listing(monkeypatch, lambda: vm.other.delete("two"))
+    read = vm.vm()
+    assert {s.name for s in read.tree if s.problem is None} == {"one", "three"}
+    assert "two" not in read.tree
+    assert names == ["one", "two", "three"]
+    assert lab.virsh("snapshot-list", vm.name, "--name").split() == ["one", "three"]
+
+
+def test_a_vm_undefined_between_list_and_read_is_left_out(
+    vm: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vm.lab is not None
+    lab = vm.lab
+    before(monkeypatch, "_summary", lambda: lab.destroy_vm(vm.name))
+    assert vm.uuid not in {each.uuid for each in vm.host.list_vms()}
+
+
+def test_a_vm_that_is_gone_is_not_found(vm: Backend) -> None:
+    assert vm.lab is not None
+    vm.lab.destroy_vm(vm.name)
+    for call in every_method(real(vm), vm.uuid, of_a_vm=True):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_one_unreadable_record_does_not_lose_the_others(
+    vm: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm.take("one")
+    vm.take("two")
+    original = getattr(host_module, "read_snapshot")  # noqa: B009 - it is imported there
+
+    def spoiled(text: str) -> Any:
+        return original(text.replace("<name>two</name>", "<name>two", 1))
+
+    monkeypatch.setattr(host_module, "read_snapshot", spoiled)
+    tree = vm.vm().tree
+    assert tree["one"].problem is None
+    assert tree["two"].problem
+    for operation in (
+        DeleteSnapshot(vm.uuid, ("two",)),
+        EditDescription(vm.uuid, "two", "x", "y"),
+    ):
+        outcome = vm.do(operation)
+        assert isinstance(outcome, Failed)
+        assert "cannot be read" in outcome.error.message
+
+
+def test_an_unreadable_definition_is_an_error_that_says_so(
+    vm: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(host_module, "parse_domain")  # noqa: B009 - it is imported there
+    monkeypatch.setattr(host_module, "parse_domain", lambda text: original(text[:-20]))
+    with pytest.raises(HostError, match="cannot be read"):
+        vm.vm()
+
+
+def test_hosts_opened_and_closed_leave_no_files_and_no_threads(lab9: Lab) -> None:
+    def cycle() -> None:
+        host = LibvirtHost(lab9.uri)
+        host.subscribe(lambda _event: None)
+        host.connect()
+        host.list_vms()
+        host.close()
+
+    cycle()
+    before = open_files()
+    for _ in range(15):
+        cycle()
+    assert open_files() <= before
+    assert "libvirt-events" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_two_hosts_work_on_two_vms_at_once(lab9: Lab) -> None:
+    backends = [lab_backend(lab9, running=False) for _ in range(2)]
+    failures: list[BaseException] = []
+
+    def work(backend: Backend) -> None:
+        try:
+            for number in range(5):
+                backend.take(f"s{number}")
+            assert len(backend.tree()) == 5
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=work, args=(backend,)) for backend in backends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    for backend in backends:
+        backend.host.close()
+
+
+_IN_A_NAMESPACE = ["unshare", "--mount", "--propagation", "private", "--"]
+_FULL_MIB = 4
+
+
+@pytest.fixture
+def full() -> Iterator[Backend]:
+    """A running VM on a file system of its own, with hardly any room left."""
+    if os.geteuid() != 0:
+        pytest.skip("a small file system needs root to mount it")
+    with _folder() as folder:
+        daemon = PrivateDaemon(folder, launcher=[*REAPER, *_IN_A_NAMESPACE])
+        try:
+            daemon.start()
+            yield from _on_a_full_disk(Lab(daemon))
+        finally:
+            daemon.remove()
+
+
+def _on_a_full_disk(lab: Lab) -> Iterator[Backend]:
+    backend = lab_backend(lab, running=False)
+    folder, account = lab.vm_folder(backend.name), lab.daemon.account
+    options = f"size={_FULL_MIB}m,mode=0700,uid={account.uid},gid={account.gid}"
+    inside(lab, "cp", "-a", str(folder), f"{folder}.away")
+    inside(lab, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
+    inside(lab, "cp", "-a", f"{folder}.away/.", str(folder))
+    lab.virsh("start", backend.name)
+    log = Path(f"/proc/{lab.daemon.pid}/root{lab.serial_log(backend.name)}")
+    eventually(lambda: log.exists() and b"count 1" in log.read_bytes(), "the guest does not run")
+    filler, room = f"{folder}/filler", 100 << 10
+    inside(lab, "sh", "-c", f"cat /dev/zero >{filler} 2>/dev/null; truncate -s -{room} {filler}")
+    yield backend
+    backend.host.close()
+    lab.destroy_vm(backend.name)
+
+
+def inside(lab: Lab, *command: str) -> None:
+    """Run something where the daemon sees its mounts."""
+    enter = ["nsenter", f"--target={lab.daemon.pid}", "--mount", "--"]
+    subprocess.run([*enter, *command], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("kind", [SnapshotKind.INTERNAL, SnapshotKind.EXTERNAL])
+def test_a_full_disk_is_said_to_be_full_and_nothing_changes(
+    full: Backend, kind: SnapshotKind
+) -> None:
+    before = full.vm()
+    outcome = full.do(CreateSnapshot(full.uuid, "two", kind=kind))
+    after = full.vm()
+    assert isinstance(outcome, Failed), outcome
+    assert outcome.changed == {full.uuid}
+    if kind is SnapshotKind.EXTERNAL:
+        assert isinstance(outcome.error, NoSpace)
+    assert "full" in outcome.error.message + outcome.error.advice
+    assert outcome.error.message.startswith("Could not take the snapshot. ")
+    assert after.tree == before.tree
+    assert after.disks == before.disks
+    assert after.run_state is RunState.RUNNING
+
+
+_CONNECT = """
+import json, sys
+from snapview.core.errors import SnapviewError
+from snapview.virt.host import LibvirtHost
+try:
+    LibvirtHost(sys.argv[1]).connect()
+except SnapviewError as error:
+    print(json.dumps([type(error).__name__, error.message, error.advice]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_another_account_is_told_that_it_may_not(lab9: Lab) -> None:
+    ids = ["--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = subprocess.run(
+        ["setpriv", *ids, "--", sys.executable, "-c", _CONNECT, lab9.uri],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kind, message, advice = json.loads(done.stdout)
+    assert kind == NotPermitted.__name__
+    assert "may not use" in message
+    assert "libvirt group" in advice
