@@ -55,7 +55,11 @@ _SIMPLE: dict[int, tuple[type[SnapviewError], str, str]] = {
         "This host cannot do that for this VM.",
         "Another kind of snapshot may work.",
     ),
-    INVALID_ARG: (Unsupported, "This host does not accept that.", ""),
+    INVALID_ARG: (
+        Unsupported,
+        "This host does not accept that.",
+        "Another kind of snapshot may work.",
+    ),
     INVALID: (Conflict, "The VM's state does not allow that now.", "Refresh and look at the VM."),
     TIMEOUT: (
         Conflict,
@@ -127,7 +131,7 @@ def _by_words(prefix: str, text: str) -> SnapviewError:
         sentence = f"{prefix}This host does not accept the snapshot's name."
         advice = "Take it with a name of plain letters and digits."
     else:
-        sentence = f"{prefix}libvirt said: {' '.join(text.split())}"
+        sentence = f"{prefix}libvirt said: {' '.join(text.split()).rstrip('.')}."
         advice = "The VM was read anew, so what is shown is what is there."
     return HostError(sentence, advice=advice, detail=text)
 
