@@ -5,10 +5,11 @@ from datetime import datetime
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
+from snapview.ui.buttons import button
 from snapview.ui.colours import Severity
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, TINY
-from snapview.ui.widgets import IconLabel, button, column, label, panel, row, set_style_property
+from snapview.ui.widgets import IconLabel, column, label, panel, row, set_style_property
 
 
 class Banner(QWidget):

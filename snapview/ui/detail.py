@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWi
 from snapview.core.errors import SnapviewError
 from snapview.core.vm import SnapshotDetail, Vm
 from snapview.session import VmKey, VmView
+from snapview.ui.buttons import LinkButton, button
 from snapview.ui.colours import Severity
 from snapview.ui.facts import (
     LIVE,
@@ -30,9 +31,7 @@ from snapview.ui.theme import GAP, INSET, SMALL_INSET
 from snapview.ui.widgets import (
     ElidedLabel,
     IconLabel,
-    LinkButton,
     LiteralText,
-    button,
     column,
     hairline,
     label,

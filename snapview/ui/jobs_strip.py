@@ -28,19 +28,12 @@ from snapview.core.operations import (
 from snapview.core.planning import Act, Plan, plan
 from snapview.core.vm import Vm
 from snapview.session import JobState, JobView
+from snapview.ui.buttons import button
 from snapview.ui.colours import Severity
 from snapview.ui.format import duration_text, plural, size_text
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, JOB_ROW
-from snapview.ui.widgets import (
-    ElidedLabel,
-    IconLabel,
-    button,
-    clear,
-    column,
-    hairline,
-    row,
-)
+from snapview.ui.widgets import ElidedLabel, IconLabel, clear, column, hairline, row
 
 PROGRESS_DELAY_SECONDS = 0.6
 DONE_SECONDS = 5.0  # how long a finished row without undo stays

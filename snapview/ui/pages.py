@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from snapview.ui.buttons import button, set_icon
 from snapview.ui.colours import current_theme
 from snapview.ui.icons import icon
 from snapview.ui.illustrations import IllustrationView
@@ -16,13 +17,11 @@ from snapview.ui.widgets import (
     ElidedLabel,
     IconLabel,
     LiteralText,
-    button,
     column,
     hairline,
     label,
     panel,
     row,
-    set_icon,
 )
 
 TEXT_WIDTH = 440

@@ -6,11 +6,12 @@ from PySide6.QtWidgets import QLabel, QLineEdit, QMenu, QToolButton, QWidget
 
 from snapview.ui.action_set import ActionSet
 from snapview.ui.actions import ACTIONS, ActionId, Place
+from snapview.ui.buttons import ActionButton, SplitButton
 from snapview.ui.colours import current_theme
 from snapview.ui.format import plural
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, TOOLBAR
-from snapview.ui.widgets import ActionButton, SplitButton, column, hairline, label, panel, row
+from snapview.ui.widgets import column, hairline, label, panel, row
 
 SEARCH_WIDTH = 256
 

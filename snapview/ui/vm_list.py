@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
 
 from snapview.core.vm import RunState
 from snapview.session import ConnectionState, ConnectionView, VmKey
+from snapview.ui.buttons import button, set_icon
 from snapview.ui.colours import Theme, current_theme
 from snapview.ui.icons import icon
 from snapview.ui.theme import (
@@ -45,7 +46,7 @@ from snapview.ui.theme import (
     text_font,
 )
 from snapview.ui.vm_list_model import ListRole, RowKind, VmListModel
-from snapview.ui.widgets import button, column, panel, set_icon
+from snapview.ui.widgets import column, panel
 
 MANY_VMS = 12  # from here on there is a filter
 SECTION_SPACE = 12  # above a connection

@@ -7,12 +7,13 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
 from snapview.session import VmView
+from snapview.ui.buttons import button
 from snapview.ui.detail import DetailPane
 from snapview.ui.illustrations import IllustrationView
 from snapview.ui.snapshot_view import SnapshotView
 from snapview.ui.theme import COLUMN_HEADER, DETAIL_WIDTH, GAP, ROW_HEIGHT
 from snapview.ui.vm_header import VmHeader
-from snapview.ui.widgets import button, column, hairline, label
+from snapview.ui.widgets import column, hairline, label
 
 DETAIL_HEIGHT = 260  # below the tree, in a narrow window
 

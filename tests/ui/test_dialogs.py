@@ -76,6 +76,13 @@ def test_take_asks_for_what_is_typed(qtbot: QtBot) -> None:
     assert (done.title, done.description, done.memory) == ("before nginx", "why", True)
 
 
+def test_enter_in_the_name_takes(qtbot: QtBot) -> None:
+    dialog = shown(TakeSnapshotDialog(VM), qtbot)
+    spy = QSignalSpy(dialog.submitted)
+    QTest.keyClick(dialog.name, Qt.Key.Key_Return)
+    assert spy.count() == 1
+
+
 def test_take_refuses_a_taken_name_at_once(qtbot: QtBot) -> None:
     dialog = shown(TakeSnapshotDialog(VM), qtbot)
     dialog.name.setText("tuned")

@@ -20,7 +20,6 @@ from snapview.core.operations import (
     RevertSnapshot,
 )
 from snapview.session import JobState, JobView, VmKey
-from snapview.ui.job_badges import job_badges
 from snapview.ui.jobs_strip import (
     DONE_SECONDS,
     UNDO_SECONDS,
@@ -161,16 +160,6 @@ def test_hostile_names_are_literal(strip: JobsStrip) -> None:
     strip.show_job(job(JobState.QUEUED), VM)
     assert says(strip, "<b>x</b>")
     strip.restyle()
-
-
-def test_badges(qapp: QApplication) -> None:
-    running = job(JobState.RUNNING, progress=Progress("", 1, 4))
-    assert job_badges([running], VM)[None].fraction == 0.25
-    waiting = job_badges([job(JobState.WAITING, DELETE)], VM)
-    assert waiting["caddy-tls"].text == "to be discarded"
-    reverting = job(JobState.QUEUED, RevertSnapshot(VM.uuid, "tuned"))
-    assert job_badges([reverting], VM)["tuned"].text == "reverting to it"
-    assert job_badges([job(JobState.DONE), job(JobState.FAILED)], VM) == {}
 
 
 def test_summary(qapp: QApplication) -> None:

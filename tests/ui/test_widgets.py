@@ -2,19 +2,13 @@
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QIcon
-from PySide6.QtTest import QSignalSpy
-from PySide6.QtWidgets import QApplication, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from snapview.ui.colours import Severity
-from snapview.ui.icons import icon
 from snapview.ui.widgets import (
-    ActionButton,
     ElidedLabel,
-    LinkButton,
     LiteralText,
-    SplitButton,
     breakable,
     clear,
     column,
@@ -22,7 +16,6 @@ from snapview.ui.widgets import (
     literal,
     shortened,
 )
-from tests.ui.windows import click
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -72,17 +65,6 @@ def test_file_labels_copy_the_whole_path(qtbot: QtBot) -> None:
     assert QApplication.clipboard().text() == "/images/a.qcow2"
 
 
-def test_links_show_ampersands_and_give_way(qtbot: QtBot) -> None:
-    made = LinkButton("R&D " + "x" * 200)
-    qtbot.addWidget(made)
-    made.resize(120, 20)
-    with qtbot.waitExposed(made):
-        made.show()
-    assert made.text().startswith("R&&D")
-    assert made.text().endswith("…")
-    assert made.accessibleName().startswith("R&D x")
-
-
 def test_literal_text_is_as_high_as_it_needs(qtbot: QtBot) -> None:
     made = LiteralText("<b>" + "x" * 400)
     qtbot.addWidget(made)
@@ -91,29 +73,6 @@ def test_literal_text_is_as_high_as_it_needs(qtbot: QtBot) -> None:
         made.show()
     assert made.toPlainText().startswith("<b>x")
     assert made.height() > 4 * made.fontMetrics().height()
-
-
-def test_buttons_follow_their_action(qtbot: QtBot) -> None:
-    parent = QWidget()
-    qtbot.addWidget(parent)
-    action = QAction("Do", parent)
-    action.setToolTip("why")
-    menu = QMenu(parent)
-    split = SplitButton(action, menu, icon("camera"), icon("chevron-down"))
-    flat = ActionButton(action)
-    layout = column(parent)
-    layout.addWidget(split)
-    layout.addWidget(flat)
-    with qtbot.waitExposed(parent):
-        parent.show()
-    spy = QSignalSpy(action.triggered)
-    click(flat)
-    assert spy.count() == 1
-    action.setEnabled(False)
-    assert not flat.isEnabled()
-    assert flat.toolTip() == "why"
-    assert all(not child.isEnabled() for child in split.findChildren(QWidget) if child.toolTip())
-    split.set_icons(QIcon(), QIcon())
 
 
 def test_cleared_layouts_are_empty(qtbot: QtBot) -> None:

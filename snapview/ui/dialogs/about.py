@@ -6,10 +6,11 @@ from PySide6.QtWidgets import QGridLayout, QScrollArea, QWidget
 
 import snapview
 from snapview.ui.actions import ACTIONS, translated
+from snapview.ui.buttons import button
 from snapview.ui.dialogs.base import StyledDialog
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SECTION
-from snapview.ui.widgets import IconLabel, button, column, label, panel, row
+from snapview.ui.widgets import IconLabel, column, label, panel, row
 
 
 class AboutDialog(StyledDialog):
@@ -39,7 +40,6 @@ class AboutDialog(StyledDialog):
         layout.addWidget(body, 1)
         close = button(self.tr("&Close"), "filled")
         close.clicked.connect(self.accept)
-        close.setDefault(True)
         self.add_foot(layout, close)
         self.resize(440, 260)
 
@@ -66,7 +66,6 @@ class ShortcutsDialog(StyledDialog):
         layout.addWidget(area, 1)
         close = button(self.tr("&Close"), "filled")
         close.clicked.connect(self.accept)
-        close.setDefault(True)
         self.add_foot(layout, close)
         self.resize(460, 620)
 
@@ -104,7 +103,6 @@ class CloseDialog(StyledDialog):
         layout.addWidget(body, 1)
         stay = button(self.tr("&Keep open"), "filled")
         leave = button(self.tr("&Cancel and close"))
-        stay.setDefault(True)
         stay.clicked.connect(self.reject)
         leave.clicked.connect(self.accept)
         self.add_foot(layout, leave, stay)

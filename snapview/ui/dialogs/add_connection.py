@@ -16,12 +16,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from snapview.ui.buttons import button
 from snapview.ui.colours import Severity, current_theme
 from snapview.ui.dialogs.base import StyledDialog
 from snapview.ui.dialogs.plan_view import message_box
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, TINY
-from snapview.ui.widgets import button, clear, column, label, panel, row
+from snapview.ui.widgets import clear, column, label, panel, row
 
 INDENT = 25
 SYSTEM_URI = "qemu:///system"
@@ -147,7 +148,6 @@ class AddConnectionDialog(StyledDialog):
         group = QButtonGroup(self)
         for each in (self.system, self.session, self.remote, self.custom):
             group.addButton(each)
-        self.go_button.setDefault(True)
         self.note = self.add_foot(layout, self.cancel_button, self.go_button)
 
     def _add(self, layout: QVBoxLayout, choice: QRadioButton, note: str) -> None:

@@ -10,21 +10,12 @@ from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QSizePolicy, QVBoxLa
 from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import Vm
+from snapview.ui.buttons import button, set_icon
 from snapview.ui.colours import current_theme
 from snapview.ui.control_style import control_style
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SMALL_INSET
-from snapview.ui.widgets import (
-    LOOK_CHANGES,
-    button,
-    column,
-    hairline,
-    label,
-    literal,
-    panel,
-    row,
-    set_icon,
-)
+from snapview.ui.widgets import LOOK_CHANGES, column, hairline, label, literal, panel, row
 
 
 class StyledDialog(QDialog):
@@ -57,7 +48,7 @@ class StyledDialog(QDialog):
             self._restyle_later.start()
 
     def add_foot(self, layout: QVBoxLayout, *buttons: QPushButton) -> QLabel:
-        """Add the bar at the bottom: a note at the left, the buttons at the right."""
+        """Add the bar at the bottom: a note, then the buttons; the last is the default."""
         foot = panel("window")
         line = row(foot, spacing=GAP)
         line.setContentsMargins(INSET, SMALL_INSET, INSET, SMALL_INSET)
@@ -68,6 +59,7 @@ class StyledDialog(QDialog):
             line.addWidget(each)
         layout.addWidget(hairline())
         layout.addWidget(foot)
+        buttons[-1].setDefault(True)  # the dialog learns of it only once it holds the button
         return note
 
 
@@ -97,7 +89,6 @@ class OperationDialog(StyledDialog):
         layout.addWidget(self.body, 1)
         self.cancel_button = button(self.tr("Cancel"))
         self.go_button = button(go[0], "filled", icon(go[1], current_theme().on_filled))
-        self.go_button.setDefault(True)
         self.note = self.add_foot(layout, self.cancel_button, self.go_button)
         self.cancel_button.clicked.connect(self.reject)
         self.go_button.clicked.connect(self._on_go)

@@ -5,10 +5,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from snapview.core.errors import SnapviewError
+from snapview.ui.buttons import button, set_icon
 from snapview.ui.dialogs.base import StyledDialog
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, LARGE_ICON_SIZE
-from snapview.ui.widgets import IconLabel, button, column, label, panel, row, set_icon
+from snapview.ui.widgets import IconLabel, column, label, panel, row
 
 WIDTH = 460
 
@@ -36,7 +37,6 @@ class ErrorDialog(StyledDialog):
         self.fold.clicked.connect(self._toggle)
         self.copy_button.clicked.connect(self._copy)
         self.close_button.clicked.connect(self.accept)
-        self.close_button.setDefault(True)
         self.close_button.setFocus()
 
     def _build(self) -> None:
