@@ -70,7 +70,7 @@ def _other_kind(facts: _Facts) -> bool:
 def _uefi_while_on(facts: _Facts) -> bool:
     hardware = facts.vm.hardware
     is_live = facts.is_internal and facts.vm.run_state.is_active
-    old = facts.version < (10, 9, 0)
+    old = facts.version < (10, 10, 0)  # 10.9 takes them already, but cannot revert to them
     return is_live and hardware.firmware == "uefi" and (old or hardware.nvram_format != "qcow2")
 
 
@@ -149,9 +149,9 @@ RULES: tuple[Rule[_Facts], ...] = (
         lambda f: (
             "This VM starts by UEFI, and "
             + (
-                f"{f.vm.capabilities.libvirt_text} cannot take internal snapshots of it while it "
-                "is on."
-                if f.version < (10, 9, 0)
+                f"{f.vm.capabilities.libvirt_text} cannot go back to internal snapshots of it "
+                "while it is on."
+                if f.version < (10, 10, 0)
                 else "its variables (NVRAM) are not kept in a qcow2 file."
             )
         ),
@@ -269,15 +269,15 @@ def new_name(vm: Vm, title: str) -> str:
     return unique_name(plain_name(title) or offered, {s.name for s in vm.tree})
 
 
-def overlay_path(vm: Vm, disk: DiskChain, name: str) -> str:
-    """Return the file of a new overlay: beside the active image, named after base and snapshot."""
+def _overlay_path(disk: DiskChain, name: str, taken: set[str]) -> str:
+    """Return a new overlay's file beside the active image, and add it to those that are taken."""
     active = PurePosixPath(disk.layers[0].path)
     stem = PurePosixPath(disk.layers[-1].path).stem
-    taken = _paths(vm)
     path, number = active.with_name(f"{stem}.{name}.qcow2"), 1
     while str(path) in taken:
         number += 1
         path = active.with_name(f"{stem}.{name}-{number}.qcow2")
+    taken.add(str(path))
     return str(path)
 
 
@@ -299,13 +299,13 @@ def disk_actions(vm: Vm, operation: CreateSnapshot, name: str) -> tuple[Snapshot
     """
     if operation.kind is SnapshotKind.INTERNAL:
         return ()
-    kept = {disk.target for disk in vm.state_disks}
+    kept, taken = {disk.target for disk in vm.state_disks}, _paths(vm)
     return tuple(
         SnapshotDisk(
             disk.target,
             "external",
             frozen=disk.active,
-            overlay=DiskLayer(overlay_path(vm, disk, name), "qcow2"),
+            overlay=DiskLayer(_overlay_path(disk, name, taken), "qcow2"),
         )
         if disk.target in kept
         else SnapshotDisk(disk.target, "no")
