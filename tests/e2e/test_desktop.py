@@ -49,7 +49,8 @@ def test_take_revert_and_delete_by_hand(lab9: Lab, display: str, tmp_path: Path)
         desktop.click("button Keep and revert")
         safety = "before revert to ‘clean install’"
         desktop.wait_for_rows("clean install", "before upgrade", safety)
-        assert virsh.current() == "clean-install"
+        desktop.wait("the revert", lambda: virsh.current() == "clean-install")
+        desktop.wait_for_job("done")
         assert at_first - 1 <= lab9.counter_from_serial(name).count < later
 
         desktop.click(f"row {safety}")
