@@ -18,6 +18,7 @@ from snapview.cli.commands import (
 )
 from snapview.cli.demo_command import demo_command
 from snapview.cli.documents import error_document
+from snapview.cli.errand import GaveUp
 from snapview.cli.invocation import ExitStatus, Invocation, Services, status_of
 from snapview.cli.options import global_options
 from snapview.cli.output import complain, finish_streams, note, prepare_streams, print_document
@@ -37,9 +38,12 @@ class _Program(click.Group):
             if invocation.as_json:
                 print_document(error_document(error))
             status = status_of(error)
+        except GaveUp:
+            note("snapview: left alone. libvirt may still be finishing what it had begun.")
+            ctx.exit(ExitStatus.CANCELLED)
         except KeyboardInterrupt:
             # Closing connections would wait for the very call that Ctrl-C is meant to leave.
-            note("snapview: cancelled. libvirt may still be finishing what it had begun.")
+            note("snapview: cancelled.")
             ctx.exit(ExitStatus.CANCELLED)
         invocation.close()
         ctx.exit(status or ExitStatus.DONE)

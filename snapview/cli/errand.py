@@ -17,6 +17,10 @@ Result = TypeVar("Result")
 _TICK_SECONDS = 0.1
 
 
+class GaveUp(KeyboardInterrupt):
+    """Ctrl-C was pressed twice: what changes something goes on without us."""
+
+
 class Errand(Generic[Result]):
     """Start ``work`` at once on another thread; ask for its result from this one."""
 
@@ -62,7 +66,7 @@ def cancellable(
         tick: called ten times a second meanwhile, from this thread; must not block.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed twice; ``work`` goes on alone.
+        GaveUp: Ctrl-C was pressed twice; ``work`` goes on alone.
     """
     with _Interrupts() as interrupts:  # before the work begins: none may be lost or raised in it
         errand = Errand(work)
@@ -72,7 +76,7 @@ def cancellable(
                 is_cancelled = True
                 cancel()
             if interrupts.count > 1:
-                raise KeyboardInterrupt
+                raise GaveUp
             tick()
     return errand.result()
 

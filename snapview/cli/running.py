@@ -80,6 +80,7 @@ def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
     newest: list[Progress] = []  # at most one; only the job's thread replaces it
 
     def step_to_the_end() -> Outcome:
+        _log.info("%s of VM %s begins", name, found.vm.uuid)
         while isinstance(state := job.step(), Progress):
             newest[:] = [state]
         return state
@@ -96,7 +97,6 @@ def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
         shown.show(_merged(next(iter(newest), None), second.newest))
 
     name = type(made.operation).__name__
-    _log.info("%s of VM %s begins", name, found.vm.uuid)
     started_at = time.monotonic()
     with meter() as shown:
         outcome = cancellable(step_to_the_end, cancel=cancel, tick=tick)

@@ -14,7 +14,7 @@ from snapview.core.operations import (
     Progress,
 )
 from tests.cli.conftest import Terminal
-from tests.fakes import LONGEST_WAIT_SECONDS, FakeWorld
+from tests.fakes import LONGEST_WAIT_SECONDS, FakeHost, FakeWorld
 from tests.trees import vm_uuid
 
 WEB = vm_uuid("web")
@@ -101,7 +101,7 @@ def test_ctrl_c_while_reading_ends_at_once(snapview: Terminal, world: FakeWorld)
     released.set()
     thread.join(LONGEST_WAIT_SECONDS)
     assert answer.status == 130
-    assert "cancelled" in answer.err
+    assert answer.err == "snapview: cancelled.\n"
 
 
 def test_a_long_job_is_sampled_over_a_second_connection(
@@ -141,3 +141,23 @@ def test_a_second_connection_that_fails_is_none_of_the_jobs(
         answer = snapview("snapshot", "web", "x")
     assert answer.status == 0
     assert "Too many clients" not in answer.err
+
+
+def test_the_second_ctrl_c_leaves_it_to_libvirt(
+    snapview: Terminal, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(FakeHost, "abort", lambda *_: asked.set())  # and nothing comes of it
+    world.hold_jobs()
+
+    def press_twice() -> None:
+        _press_ctrl_c()
+        assert asked.wait(LONGEST_WAIT_SECONDS)
+        _press_ctrl_c()
+
+    with _meanwhile(world, waiting_jobs=1) as when_waiting:
+        when_waiting.append(press_twice)
+        answer = snapview("snapshot", "web", "x")
+    world.release_jobs()
+    assert answer.status == 130
+    assert "libvirt may still be finishing" in answer.err
