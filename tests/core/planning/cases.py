@@ -32,11 +32,13 @@ def capabilities(version: tuple[int, int, int] = (11, 3, 0)) -> HostCapabilities
 TEST_DRIVER = HostCapabilities("TEST", (11, 3, 0), touches_disks=False)
 
 
-def vm_of(vm: Vm | None = None, version: tuple[int, int, int] = (11, 3, 0), **changes: Any) -> Vm:
+def vm_of(vm: Vm | None = None, version: tuple[int, int, int] | None = None, **changes: Any) -> Vm:
     """A VM on a host of that version; a change of ``hardware__…`` changes its hardware."""
-    vm = vm if vm is not None else make_vm()
+    if vm is None:
+        vm = replace(make_vm(), capabilities=capabilities())
     hardware = {key[10:]: changes.pop(key) for key in list(changes) if key.startswith("hardware__")}
-    changes.setdefault("capabilities", capabilities(version))
+    if version is not None or vm.capabilities == HostCapabilities():
+        changes.setdefault("capabilities", capabilities(version or (11, 3, 0)))
     if "disks" in changes:
         hardware["disks"] = changes["disks"]
     return replace(vm, hardware=replace(vm.hardware, **hardware), **changes)
