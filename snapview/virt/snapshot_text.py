@@ -5,7 +5,6 @@ letter, other versions' documents or odd ones, is left to ``xml.parse_snapshot``
 """
 
 import re
-from xml.sax.saxutils import unescape
 
 from snapview.core.operations import split_description
 from snapview.core.vm import DiskLayer, Snapshot, SnapshotDisk, SnapshotState
@@ -47,7 +46,7 @@ _DOMAIN_DISK = re.compile(
 )?(?: *<backingStore.*?)? *<target dev='({_VALUE})'""",
     re.DOTALL,
 )
-_ENTITIES = {"&apos;": "'", "&quot;": '"'}
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&apos;", "'"), ("&quot;", '"'), ("&amp;", "&"))
 _UNKNOWN_ENTITY = re.compile(r"&(?!(?:lt|gt|amp|apos|quot);)")
 
 
@@ -95,7 +94,10 @@ def _read(text: str) -> Snapshot:
 
 def _plain(text: str) -> str:
     """Resolve the entities of a text."""
-    return unescape(text, _ENTITIES) if "&" in text else text
+    if "&" in text:
+        for entity, meant in _ENTITIES:  # the ampersand last
+            text = text.replace(entity, meant)
+    return text
 
 
 def _disks(text: str, frozen: dict[str, DiskLayer]) -> tuple[SnapshotDisk, ...]:
