@@ -19,7 +19,7 @@ from snapview.core.operations import (
     RevertSnapshot,
     join_description,
 )
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning import Act, Plan, Refusal, plan
 from snapview.core.planning.create import disk_actions, memory_path
 from snapview.core.planning.revert import ends, safety_of
 from snapview.core.vm import Snapshot, SnapshotKind, Vm
@@ -85,7 +85,7 @@ def steps_of(operation: Operation, port: VmPort) -> Steps:
         case RevertSnapshot() as revert:
             return (yield from _revert(revert, vm, port))
         case DeleteSnapshot() as delete:
-            return (yield from _delete(delete, vm, port))
+            return (yield from _delete(delete, planned, vm, port))
         case EditDescription() as edit:
             return (yield from _edit(edit, port))
         case _:
@@ -110,7 +110,7 @@ def _create(operation: CreateSnapshot, planned: Plan, vm: Vm, port: VmPort) -> S
         port.create_snapshot(xml, disk_only=is_external and memory_file is None, live=False)
     after = port.read()
     _require(name in after.tree, f"the snapshot “{title}” is not there")
-    active = {disk.target: disk.layers[0].path for disk in after.state_disks}
+    active = _active_images(after)
     for disk in disks:
         if disk.overlay is not None:
             _require(active.get(disk.target) == disk.overlay.path, f"{disk.target} did not change")
@@ -163,9 +163,10 @@ def _stop_if_on(port: VmPort) -> None:
         port.stop()
 
 
-def _delete(operation: DeleteSnapshot, vm: Vm, port: VmPort) -> Steps:
+def _delete(operation: DeleteSnapshot, planned: Plan, vm: Vm, port: VmPort) -> Steps:
     """Delete in the planned order; after each one see that only it is gone."""
     remaining = {snapshot.name for snapshot in vm.tree}
+    active = _active_images(vm)
     for name in operation.snapshots:
         yield Progress(f"Deleting “{vm.tree[name].label}”")
         port.delete_snapshot(name)
@@ -174,20 +175,17 @@ def _delete(operation: DeleteSnapshot, vm: Vm, port: VmPort) -> Steps:
         _require(name not in after.tree, f"“{vm.tree[name].label}” is still there")
         missing = remaining - {snapshot.name for snapshot in after.tree}
         _require(not missing, f"other snapshots are gone: {', '.join(sorted(missing))}")
-        _require_files(after)
+        for step in planned.steps:
+            if step.act is Act.MERGE and step.snapshot == name and step.disk in active:
+                top, base = step.files
+                active[step.disk] = base if active[step.disk] == top else active[step.disk]
+        _require(_active_images(after) == active, "its disks are not on the images planned")
     return None
 
 
-def _require_files(vm: Vm) -> None:
-    """See that the chain still begins where snapshots and definition agree."""
-    current = vm.tree.get(vm.tree.current) if vm.tree.current else None
-    if current is None or current.kind is not SnapshotKind.EXTERNAL:
-        return
-    active = {disk.target: disk.layers[0].path for disk in vm.state_disks}
-    for disk in current.revert_overlays or current.disks:
-        if disk.overlay is not None and disk.target in active:
-            matches = active[disk.target] == disk.overlay.path
-            _require(matches, f"{disk.target} does not use the overlay of “{current.label}”")
+def _active_images(vm: Vm) -> dict[str, str]:
+    """Return the image that each disk writes to."""
+    return {disk.target: disk.layers[0].path for disk in vm.state_disks}
 
 
 def _edit(operation: EditDescription, port: VmPort) -> Steps:

@@ -21,6 +21,7 @@ from snapview.core.vm import (
     SnapshotDisk,
     SnapshotKind,
     SnapshotState,
+    SnapshotTree,
 )
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
@@ -137,26 +138,26 @@ def parse_snapshot_hardware(text: str) -> Hardware:
     return _hardware(domain)
 
 
-def complete_chain(chain: DiskChain, snapshots: Iterable[Snapshot]) -> DiskChain:
+def complete_chain(chain: DiskChain, tree: SnapshotTree) -> DiskChain:
     """Add the images below a chain that the snapshots of the VM know of.
 
     Each external snapshot says which image its overlays were put on, also those of reverts to it.
     Of an overlay that a revert made, libvirt keeps no record once a snapshot froze it; but it lies
-    on what the parent of that snapshot froze.
+    on what the parent of that snapshot froze, as the live image lies on what the current one froze.
     """
     if chain.is_complete or not chain.layers:
         return chain
-    by_name = {snapshot.name: snapshot for snapshot in snapshots}
-    frozen = {name: _frozen_layer(snapshot, chain.target) for name, snapshot in by_name.items()}
+    frozen = {snapshot.name: _frozen_layer(snapshot, chain.target) for snapshot in tree}
     below: dict[str, DiskLayer] = {}
-    for name, snapshot in by_name.items():
-        base = frozen[name]
+    for snapshot in tree:
+        base = frozen[snapshot.name]
         for disk in (*snapshot.disks, *snapshot.revert_overlays):
             if disk.target == chain.target and disk.overlay and base:
                 below.setdefault(disk.overlay.path, base)
-    for name, snapshot in by_name.items():
-        top, base = frozen[name], frozen.get(snapshot.parent or "")
-        if top and base and top != base:
+    stands_on = [(frozen[snapshot.name], snapshot.parent) for snapshot in tree]
+    for top, parent in [*stands_on, (chain.layers[0], tree.current)]:
+        base = frozen.get(parent) if parent is not None else None
+        if top and base and top.path != base.path:
             below.setdefault(top.path, base)
     layers = list(chain.layers)
     seen = {layer.path for layer in layers}

@@ -1,0 +1,185 @@
+"""Read VMs and trees through libvirt's handles. Does not import libvirt: it is given handles."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
+from snapview.core.vm import (
+    HostCapabilities,
+    RunState,
+    Snapshot,
+    SnapshotTree,
+    Vm,
+    VmSummary,
+)
+from snapview.virt.snapshot_text import read_snapshot
+from snapview.virt.xml import BadXml, DomainFacts, complete_chain, parse_domain
+
+_log = logging.getLogger(__name__)
+
+FETCH_THREADS = 4  # libvirt's server answers five requests of one connection at a time
+FETCH_BATCH = 500  # snapshots; then the event loop gets a turn, for the keepalive of others
+
+RUN_STATES = {  # virDomainState
+    0: RunState.UNKNOWN,
+    1: RunState.RUNNING,
+    2: RunState.RUNNING,  # blocked: waits for a resource
+    3: RunState.PAUSED,
+    4: RunState.RUNNING,  # shutting down
+    5: RunState.SHUTOFF,
+    6: RunState.CRASHED,
+    7: RunState.SUSPENDED,
+}
+
+
+class Translated(Protocol):
+    """Turns libvirt's errors into ours."""
+
+    def __call__(self, doing: str = "") -> AbstractContextManager[None]:
+        """Say what is being done, for the sentence."""
+        ...
+
+
+class Reader:
+    """Reads what one connection's handles know. Worker thread; raises SnapviewError.
+
+    Args:
+        translated: turns libvirt's errors into ours.
+        paused: holds libvirt's event loop, which makes many calls in a row twice as fast.
+    """
+
+    def __init__(
+        self, translated: Translated, paused: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._translated = translated
+        self._paused = paused
+
+    def summary(self, domain: Any) -> VmSummary | None:
+        """Return one line of the list; None when the VM does not exist any more."""
+        try:
+            with self._translated("list the VMs"):
+                state = RUN_STATES.get(domain.state()[0], RunState.UNKNOWN)
+        except NotFound:
+            return None
+        count: int | None = None  # this driver may have no snapshots
+        with _if_told(), self._translated():
+            count = domain.snapshotNum(0)
+        return VmSummary(domain.UUIDString(), domain.name(), state, count)
+
+    def vm(self, domain: Any, capabilities: HostCapabilities) -> Vm:
+        """Read everything of one VM; what cannot be read of its snapshots is said in it."""
+        with self._translated("read the VM"):
+            state = RUN_STATES.get(domain.state()[0], RunState.UNKNOWN)
+            facts = _domain_facts(domain)
+            is_persistent = bool(domain.isPersistent())
+            saved = is_persistent and bool(domain.hasManagedSaveImage(0))
+        vm = Vm(
+            uuid=domain.UUIDString(),
+            name=facts.name,
+            title=facts.title,
+            run_state=state,
+            disks=facts.hardware.disks,
+            hardware=facts.hardware,
+            capabilities=capabilities,
+            has_managed_save=saved,
+            is_persistent=is_persistent,
+            read_at=datetime.now(tz=UTC),
+        )
+        try:
+            tree = self.tree(domain)
+        except ConnectionLost:
+            raise
+        except SnapviewError as error:
+            return replace(vm, problem=error.message)
+        disks = tuple(complete_chain(disk, tree) for disk in vm.disks)
+        jobs = set(facts.mirrored)
+        if state.is_active:
+            targets = (disk.target for disk in disks if disk.holds_state)
+            jobs |= {target for target in targets if self._has_block_job(domain, target)}
+        return replace(vm, tree=tree, disks=disks, block_jobs=tuple(sorted(jobs)))
+
+    def fingerprint(self, domain: Any) -> str:
+        """Read name, state, snapshot names and the current one: 1 ms even for hundreds."""
+        with self._translated("look at the VM"):
+            names = sorted(snapshot.getName() for snapshot in domain.listAllSnapshots(0))
+            saved = bool(domain.isPersistent()) and bool(domain.hasManagedSaveImage(0))
+            known = (domain.name(), domain.state()[0], saved)
+        return repr((*known, self._current(domain), names))
+
+    def tree(self, domain: Any) -> SnapshotTree:
+        """Read all snapshots, several at a time: while libvirt writes one, another is parsed."""
+        with self._translated("read the snapshots"):
+            handles = domain.listAllSnapshots(0)
+        current = self._current(domain)
+        if len(handles) < 2 * FETCH_THREADS:
+            return SnapshotTree(self._snapshots(handles), current)
+        found: list[Snapshot] = []
+        with ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="fetch") as pool:
+            for start in range(0, len(handles), FETCH_BATCH):
+                batch = handles[start : start + FETCH_BATCH]
+                with self._paused():
+                    shares = (batch[first::FETCH_THREADS] for first in range(FETCH_THREADS))
+                    for share in pool.map(self._snapshots, shares):
+                        found.extend(share)
+        return SnapshotTree(found, current)
+
+    def _current(self, domain: Any) -> str | None:
+        """Return the current snapshot's name; None also when it is deleted in between."""
+        with self._translated("look at the VM"):
+            if not domain.hasCurrentSnapshot(0):
+                return None
+        try:
+            with self._translated():
+                return str(domain.snapshotCurrent(0).getName())
+        except NotFound:
+            return None
+
+    def _snapshots(self, handles: Iterable[Any]) -> list[Snapshot]:
+        return [found for handle in handles if (found := self._snapshot(handle)) is not None]
+
+    def _snapshot(self, handle: Any) -> Snapshot | None:
+        """Read one snapshot; what cannot be read is kept with its problem. None: it is gone."""
+        try:
+            with self._translated():
+                text = handle.getXMLDesc(0)
+            return read_snapshot(text)
+        except NotFound:
+            return None
+        except ConnectionLost:
+            raise
+        except SnapviewError as error:
+            problem = error.message
+        except BadXml as error:
+            problem = f"{error}"
+        name = str(handle.getName())
+        return Snapshot(name, title=name, problem=problem)
+
+    def _has_block_job(self, domain: Any, target: str) -> bool:
+        info: dict[str, object] = {}
+        with _if_told(), self._translated():
+            info = domain.blockJobInfo(target, 0)
+        return bool(info)
+
+
+@contextmanager
+def _if_told() -> Iterator[None]:
+    """Do without what a driver cannot say or a busy VM does not tell; not without a connection."""
+    try:
+        yield
+    except ConnectionLost:
+        raise
+    except SnapviewError as error:
+        _log.debug("not told: %s", error.detail)
+
+
+def _domain_facts(domain: Any) -> DomainFacts:
+    try:
+        return parse_domain(domain.XMLDesc(0))
+    except BadXml as error:
+        sentence = f"The definition of “{domain.name()}” cannot be read: {error}."
+        raise HostError(sentence, advice="Look at it with: virsh dumpxml") from error
