@@ -48,9 +48,13 @@ class _Picture:
             {disk.target: [layer.path for layer in disk.layers] for disk in vm.disks},
             {disk.target: disk.defined for disk in vm.disks},
         )
+        named = {layer.path for disk in vm.disks for layer in disk.layers}
+        named |= {disk.frozen.path for s in tree for disk in s.disks if disk.frozen}
         for snapshot in tree:
             for base, top in _pairs(snapshot):
-                picture.overlays.setdefault(base, set()).add(top)
+                # libvirt removes the end of a branch when it reverts away, and goes on naming it.
+                if top in named or not vm.capabilities.reverts_external:
+                    picture.overlays.setdefault(base, set()).add(top)
         for disk in vm.disks:
             for upper, lower in itertools.pairwise(disk.layers):
                 picture.overlays.setdefault(lower.path, set()).add(upper.path)
