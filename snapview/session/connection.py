@@ -15,6 +15,7 @@ from PySide6.QtCore import QDeadlineTimer, QObject, QTimer, Signal, Slot
 from snapview.core.errors import ConnectionLost, NotInstalled, NotPermitted, SnapviewError
 from snapview.core.operations import (
     ConnectionClosed,
+    CreateSnapshot,
     Failed,
     Host,
     HostEvent,
@@ -22,6 +23,7 @@ from snapview.core.operations import (
     Operation,
     Outcome,
     Progress,
+    RevertSnapshot,
     VmEvent,
 )
 from snapview.core.vm import HostCapabilities, VmSummary
@@ -60,9 +62,11 @@ class Connection(QObject):
         self._reads = Worker(partial(make_host, uri), hears_events=True)
         self._operations = Worker(partial(make_host, uri))
         self._asking = Asking(self._reads)
-        self.following = Following(uri, self._asking, timing.fingerprint_seconds)
+        self.following = Following(
+            uri, self._asking, timing.fingerprint_seconds, self._stands_still
+        )
         self._list = Repeated(self._start_list)
-        self._running: dict[int, str] = {}  # VM by job
+        self._running: dict[int, Operation] = {}  # by job
         self._sampling: set[int] = set()
         self._failures = 0
         self._is_connecting = False
@@ -123,7 +127,7 @@ class Connection(QObject):
             host.connect()
             return host.start(operation)
 
-        self._running[job_id] = operation.vm_uuid
+        self._running[job_id] = operation
         self._operations.submit(job_id, make_job)
 
     def cancel(self, job_id: int) -> bool:
@@ -131,8 +135,9 @@ class Connection(QObject):
         if self._operations.cancel(job_id):
             self._running.pop(job_id, None)
             return True
-        uuid = self._running.get(job_id)
-        if uuid is not None:
+        operation = self._running.get(job_id)
+        if operation is not None:
+            uuid = operation.vm_uuid
             # By then it may be over, and the VM's job another client's: that one is let alone.
             self._asking.ask(
                 lambda host: host.abort(uuid) if self._operations.is_under_way(job_id) else None,
@@ -140,6 +145,17 @@ class Connection(QObject):
                 lambda error: logger.info("Job %d could not be aborted: %s", job_id, error),
             )
         return False
+
+    def _stands_still(self, uuid: str) -> bool:
+        """Whether a job of ours may make libvirt keep whoever reads that VM waiting.
+
+        While memory is written or read, libvirt answers some questions about the VM only after
+        30 s, with an error. The VM is read again when the job is over.
+        """
+        return any(
+            operation.vm_uuid == uuid and isinstance(operation, CreateSnapshot | RevertSnapshot)
+            for operation in self._running.values()
+        )
 
     @Slot(object, object)
     def _on_job_progressed(self, job_id: object, progress: Progress) -> None:
@@ -165,7 +181,7 @@ class Connection(QObject):
             return
         for job_id in self._running.keys() - self._sampling:
             if self._operations.is_under_way(job_id):
-                self._sample(job_id, self._running[job_id])
+                self._sample(job_id, self._running[job_id].vm_uuid)
 
     def _sample(self, job_id: int, uuid: str) -> None:
         self._sampling.add(job_id)
@@ -273,8 +289,7 @@ class Connection(QObject):
                 self._on_lost(ConnectionLost("The libvirt daemon went away.", detail=reason))
             case VmEvent(uuid=uuid) if self.is_connected:
                 self.read_list()
-                if self.following.is_visible(uuid):
-                    self.following.read(uuid)
+                self.following.notice(uuid)
 
     def _set(self, view: ConnectionView) -> None:
         is_news = _gist(view) != _gist(self.view)

@@ -33,8 +33,15 @@ class Following(QObject):
     detail_read = Signal(object, object)  # VmKey, SnapshotDetail
     detail_unreadable = Signal(object, str, object)  # VmKey, snapshot, SnapviewError
 
-    def __init__(self, uri: str, asking: Asking, fingerprint_seconds: float) -> None:
+    def __init__(
+        self,
+        uri: str,
+        asking: Asking,
+        fingerprint_seconds: float,
+        stands_still: Callable[[str], bool],
+    ) -> None:
         super().__init__()
+        self._stands_still = stands_still
         self._uri = uri
         self._asking = asking
         self._views: dict[str, VmView] = {}
@@ -64,9 +71,10 @@ class Following(QObject):
             self.read(uuid)
             self._timer.start()
 
-    def is_visible(self, uuid: str) -> bool:
-        """Return whether that is the visible VM."""
-        return uuid == self._visible
+    def notice(self, uuid: str) -> None:
+        """Read a VM that something happened to, if it is the visible one."""
+        if uuid == self._visible and not self._stands_still(uuid):
+            self.read(uuid)
 
     def read(self, uuid: str, then: Callable[[], None] | None = None) -> None:
         """Read a VM from now on; ``then`` is called when that is over, well or not."""
@@ -158,7 +166,9 @@ class Following(QObject):
     @Slot()
     def _on_timeout(self) -> None:
         uuid = self._visible
-        if uuid is None or self._is_polling or (uuid in self._reads and self._reads[uuid].is_busy):
+        if uuid is None or self._is_polling or self._stands_still(uuid):
+            return
+        if uuid in self._reads and self._reads[uuid].is_busy:
             return
         self._is_polling = True
         self._asking.ask(
@@ -169,8 +179,8 @@ class Following(QObject):
 
     def _on_fingerprint(self, uuid: str, fingerprint: str) -> None:
         self._is_polling = False
-        if uuid == self._visible and fingerprint != self._fingerprints.get(uuid):
-            self.read(uuid)
+        if fingerprint != self._fingerprints.get(uuid):
+            self.notice(uuid)
 
     def _on_no_fingerprint(self, uuid: str, error: SnapviewError) -> None:
         self._is_polling = False

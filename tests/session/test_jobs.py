@@ -17,6 +17,7 @@ from snapview.core.operations import (
     Operation,
     Progress,
     RevertSnapshot,
+    VmEvent,
 )
 from snapview.session import ConnectionState, JobState
 from tests.conftest import AllowLog
@@ -350,3 +351,19 @@ def test_dismissing_forgets_what_is_over_only(world: FakeWorld, quiet: Witness) 
     quiet.session.dismiss(4711)
     assert quiet.removed_jobs == [done.id]
     assert [job.id for job in quiet.session.jobs] == [waiting]
+
+
+def test_while_memory_is_written_the_vm_is_not_read(world: FakeWorld, shown: Witness) -> None:
+    """libvirt would keep the reader waiting for 30 s, and with it everything else on the host."""
+    shown.wait_for_vm()
+    world.hold_jobs()
+    job_id = shown.session.submit(WEB, CREATE)
+    shown.wait(lambda: world.waiting_jobs == 1)
+    reads, lists = world.calls["read_vm"], world.calls["list_vms"]
+    world.act(EditDescription(WEB.uuid, "installed", "Renamed", ""))
+    world.tell(VmEvent(WEB.uuid))
+    shown.wait(lambda: world.calls["list_vms"] >= lists + 3)
+    assert world.calls["read_vm"] == reads
+    world.release_jobs()
+    shown.wait_for_job(job_id, JobState.DONE)
+    assert shown.view().vm.tree["installed"].title == "Renamed"
