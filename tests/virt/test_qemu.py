@@ -269,6 +269,28 @@ def test_external_revert_keeps_the_state_of_now_and_branches(vm: Backend) -> Non
     assert {name: remaining[name] for name in before} == before
 
 
+@pytest.mark.parametrize("state", ["off", "paused"])
+def test_branches_left_by_reverts_can_be_cleared_again(vm: Backend, state: str) -> None:
+    """libvirt names an overlay that is gone and forgets the one that the revert made."""
+    lab = lab_of(vm)
+    lab.virsh("destroy", vm.name)
+    names = line_of_three(vm)[:2]
+    outcome = revert_or_refused(vm, names[0], safety=True)
+    if not isinstance(outcome, Done) or outcome.created is None:
+        return
+    assert [Path(layer.path).name for layer in vm.vm().disks[0].layers] == chain(vm)
+    side = vm.take("side", kind=EXTERNAL)
+    assert [Path(layer.path).name for layer in vm.vm().disks[0].layers] == chain(vm)
+    if state == "paused":
+        lab.virsh("start", vm.name, "--paused")
+    live = content(lab.active_disk(vm.name))
+    for name in (side, outcome.created, "e3", *reversed(names)):
+        vm.done(DeleteSnapshot(vm.uuid, (name,)))
+        assert content(lab.active_disk(vm.name)) == live
+    assert vm.tree() == {}
+    assert files(vm) == set(chain(vm)) == {"vda.qcow2"}
+
+
 def test_external_revert_without_safety_discards_what_the_plan_says(vm: Backend) -> None:
     names = line_of_three(vm)
     operation = RevertSnapshot(vm.uuid, names[2], safety_snapshot=False)
