@@ -116,7 +116,9 @@ def _state(facts: RowFacts) -> str:
 
 
 def _description(facts: RowFacts) -> str:
-    return " ".join(facts.snapshot.description.split()) if facts.snapshot is not None else ""
+    if facts.snapshot is None:
+        return note_text(facts)  # in full here; beside the name only where it fits
+    return " ".join(facts.snapshot.description.split())
 
 
 def _by_text(text: Callable[[RowFacts], str]) -> Callable[[RowFacts], SortKey]:

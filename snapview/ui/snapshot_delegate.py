@@ -180,6 +180,8 @@ class SnapshotDelegate(QStyledItemDelegate):
         """Paint words beside the name, in a frame if they are a tag; nothing without room."""
         if not note or place.width() < NOTE_LEAST:
             return
+        if not is_tag and self._width(note, self._small) > place.width():
+            return  # the description says it too
         inset = 6 if is_tag else 0
         shown = self._fitting(note, place.width() - 2 * inset, self._small)
         if is_tag:

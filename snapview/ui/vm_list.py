@@ -126,8 +126,8 @@ class VmListDelegate(QStyledItemDelegate):
         used = self._text(painter, room, str(index.data()))
         room.setLeft(room.left() + used + GAP)
         painter.setFont(caption_font())
-        uri = str(index.data(ListRole.URI))
-        self._text(painter, room, uri, Qt.TextElideMode.ElideMiddle)
+        address = str(index.data(ListRole.ADDRESS))
+        self._text(painter, room, address, Qt.TextElideMode.ElideMiddle)
 
     def _paint_vm(
         self, painter: QPainter, rect: QRect, index: Index, option: QStyleOptionViewItem

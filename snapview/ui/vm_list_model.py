@@ -35,6 +35,7 @@ class ListRole(IntEnum):
     COUNT = Qt.ItemDataRole.UserRole + 5  # snapshots; None: unknown
     CONNECTION_STATE = Qt.ItemDataRole.UserRole + 6
     IS_STALE = Qt.ItemDataRole.UserRole + 7
+    ADDRESS = Qt.ItemDataRole.UserRole + 8  # the URI as far as a person wants to see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ def host_name(uri: str) -> str:
         return urlsplit(uri).hostname or ""
     except ValueError:  # not a URI at all; the connection will say so
         return ""
+
+
+DEMO_SOCKET = "/snapview/demo/run/libvirt/libvirt-sock"
+
+
+def is_demo_lab(uri: str) -> bool:
+    """Whether a libvirt URI is that of the demo lab."""
+    return uri.endswith(DEMO_SOCKET)
 
 
 class VmListModel(QAbstractItemModel):
@@ -169,7 +178,9 @@ class VmListModel(QAbstractItemModel):
 
     def _connection_data(self, connection: _Connection, role: int) -> object:
         view = connection.view
+        is_demo = is_demo_lab(view.uri)
         name = host_name(view.uri) or self.tr("This computer")
+        name = self.tr("Demo lab") if is_demo else name
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return name
@@ -181,6 +192,8 @@ class VmListModel(QAbstractItemModel):
                 return RowKind.CONNECTION
             case ListRole.URI:
                 return view.uri
+            case ListRole.ADDRESS:
+                return self.tr("a libvirt of its own") if is_demo else view.uri.partition("?")[0]
             case ListRole.CONNECTION_STATE:
                 return view.state
             case ListRole.IS_STALE:

@@ -161,7 +161,12 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
         advice = "Install it: sudo apt install libvirt-daemon-system qemu-system-x86"
         return NotInstalled(sentence, advice=advice, detail=fault.message)
     sentence = f"The libvirt daemon behind {uri} does not answer."
-    advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
+    if "socket=" in uri:
+        advice = "Start the program it belongs to; for the demo lab: snapview demo"
+    elif "///session" in uri:
+        advice = "libvirt starts it by itself; try again, and look at the messages of libvirtd."
+    else:
+        advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
     return ConnectionLost(sentence, advice=advice, detail=fault.message)
 
 

@@ -57,7 +57,7 @@ def test_unreadable_snapshots_say_so_everywhere() -> None:
 
 def test_descriptions_become_one_line() -> None:
     assert _text(snapshot("x", description="one\n\n two"), Column.DESCRIPTION) == "one two"
-    assert _text(None, Column.DESCRIPTION) == ""
+    assert _text(None, Column.DESCRIPTION) == "no snapshot behind it"
 
 
 def test_live_row_is_named_and_explained() -> None:

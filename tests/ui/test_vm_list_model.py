@@ -1,5 +1,7 @@
 """The sidebar's model under Qt's tester: any list after any other."""
 
+from pathlib import Path
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
@@ -7,8 +9,9 @@ from PySide6.QtTest import QAbstractItemModelTester, QSignalSpy
 from PySide6.QtWidgets import QApplication
 
 from snapview.core.vm import RunState, VmSummary
+from snapview.demo.daemon import PrivateDaemon
 from snapview.session import ConnectionState, ConnectionView, VmKey
-from snapview.ui.vm_list_model import ListRole, RowKind, VmListModel, host_name
+from snapview.ui.vm_list_model import ListRole, RowKind, VmListModel, host_name, is_demo_lab
 
 ONE, TWO = "qemu:///system", "qemu+ssh://mira@lab2/system"
 CONNECTED = ConnectionState.CONNECTED
@@ -66,3 +69,9 @@ def test_hosts_of_uris() -> None:
     assert host_name(TWO) == "lab2"
     assert host_name(ONE) == ""
     assert host_name("http://[broken") == ""
+
+
+def test_the_demo_lab_is_called_so() -> None:
+    folder = Path("/home/me/.local/share/snapview/demo")
+    assert is_demo_lab(PrivateDaemon(folder).uri)
+    assert not is_demo_lab("qemu+unix:///session?socket=/run/user/1000/libvirt/libvirt-sock")
