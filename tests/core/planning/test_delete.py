@@ -233,6 +233,12 @@ def test_on_the_test_driver_everything_can_be_deleted() -> None:
     assert {step.act for step in plan_of(vm, replace(ONE, subtree=True)).steps} == {Act.DISCARD}
 
 
+def test_the_parent_of_a_deleted_current_one_is_current_and_may_have_a_branch() -> None:
+    operation = DeleteSnapshot(UUID, ("three", "one"))
+    assert refusal_of(BRANCHED, operation) is RefusalCode.HAS_CHILDREN
+    assert refusal_of(BRANCHED, replace(operation, snapshots=("three", "two", "one"))) is None
+
+
 # Words
 
 
