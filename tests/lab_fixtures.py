@@ -72,7 +72,7 @@ def lab11(pytestconfig: pytest.Config) -> Iterator[Lab]:
     sweep()
     root = _newer_root()
     with _folder() as folder:
-        enter = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _ENTER_CHROOT]
+        enter = [*own_mounts(), "sh", "-ec", _ENTER_CHROOT]
         launcher = [*REAPER, *enter, "enter-chroot", str(root), str(folder)]
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=launcher))
 
@@ -122,6 +122,16 @@ def _folder() -> Iterator[Path]:
         os.close(handle)
         with suppress(FileNotFoundError):
             folder.rmdir()
+
+
+def own_mounts() -> list[str]:
+    """Return the command in front of one that mounts things only it shall see.
+
+    In a bare chroot "/" is no mount point, and its propagation cannot be set.
+    """
+    table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    is_mount_point = any(line.split()[4] == "/" for line in table.splitlines())
+    return ["unshare", "--mount", "--propagation", "private" if is_mount_point else "unchanged"]
 
 
 def sweep() -> None:

@@ -74,7 +74,10 @@ build() {
 }
 
 if [[ ${SNAPVIEW_IN_NAMESPACE:-} != 1 ]]; then
-    SNAPVIEW_IN_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$folder"
+    # In a bare chroot "/" is no mount point, and its propagation cannot be set.
+    propagation=private
+    mountpoint --quiet / || propagation=unchanged
+    SNAPVIEW_IN_NAMESPACE=1 exec unshare --mount --propagation "$propagation" "$0" "$folder"
 fi
 mkdir -p "$(dirname "$folder")"
 exec 9>"$folder.lock"

@@ -45,7 +45,7 @@ from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
 from tests.backends import Backend, lab_backend
 from tests.lab import Lab
-from tests.lab_fixtures import REAPER, _folder
+from tests.lab_fixtures import REAPER, _folder, own_mounts
 
 PATIENCE_SECONDS = 20.0
 
@@ -396,7 +396,6 @@ def test_two_hosts_work_on_two_vms_at_once(lab9: Lab) -> None:
         backend.host.close()
 
 
-_IN_A_NAMESPACE = ["unshare", "--mount", "--propagation", "private", "--"]
 _FULL_MIB = 4
 
 
@@ -406,7 +405,7 @@ def full() -> Iterator[Backend]:
     if os.geteuid() != 0:
         pytest.skip("a small file system needs root to mount it")
     with _folder() as folder:
-        daemon = PrivateDaemon(folder, launcher=[*REAPER, *_IN_A_NAMESPACE])
+        daemon = PrivateDaemon(folder, launcher=[*REAPER, *own_mounts(), "--"])
         try:
             daemon.start()
             yield from _on_a_full_disk(Lab(daemon))
