@@ -55,3 +55,10 @@ def test_closing_gives_it_back(shown: Witness) -> None:
     assert not gc.isenabled()
     assert shown.session.close()
     assert gc.isenabled()
+
+
+def test_what_the_start_made_is_left_out_until_the_end(qtbot: QtBot) -> None:
+    garbage = GuiThreadGarbage(seconds=0.01)
+    qtbot.waitUntil(lambda: gc.get_freeze_count() > 0)
+    garbage.stop()
+    assert gc.get_freeze_count() == 0
