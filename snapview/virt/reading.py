@@ -17,8 +17,9 @@ from snapview.core.vm import (
     Vm,
     VmSummary,
 )
+from snapview.virt.chains import complete_chain
 from snapview.virt.snapshot_text import read_snapshot
-from snapview.virt.xml import BadXml, DomainFacts, complete_chain, parse_domain
+from snapview.virt.xml import BadXml, DomainFacts, parse_domain
 
 _log = logging.getLogger(__name__)
 

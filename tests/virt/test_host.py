@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 
 from snapview.core.errors import (
@@ -41,6 +42,7 @@ from snapview.core.vm import RunState, SnapshotKind
 from snapview.demo.daemon import PrivateDaemon
 from snapview.virt import host as host_module
 from snapview.virt import reading
+from snapview.virt.eventloop import EventLoop
 from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
 from tests.backends import Backend, lab_backend
@@ -180,6 +182,28 @@ def test_many_hosts_opening_and_closing_at_once_neither_hang_nor_leak() -> None:
     names = [thread.name for thread in threading.enumerate()]
     assert "libvirt-events" not in names
     assert open_files() <= before + 3  # libvirt's own, for its event loop
+
+
+def test_the_loop_may_end_and_begin_in_several_threads_at_once() -> None:
+    loop = EventLoop(libvirt)
+    errors: list[BaseException] = []
+
+    def go_round() -> None:
+        try:
+            for _ in range(40):
+                loop.acquire()
+                loop.release()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=go_round, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not errors
 
 
 def test_the_loop_serves_the_second_host_after_the_first_is_closed() -> None:

@@ -26,11 +26,11 @@ from snapview.core.vm import (
     SnapshotState,
     SnapshotTree,
 )
+from snapview.virt.chains import complete_chain
 from snapview.virt.snapshot_text import read_snapshot
 from snapview.virt.xml import (
     BadXml,
     build_snapshot,
-    complete_chain,
     parse_domain,
     parse_snapshot,
     parse_snapshot_hardware,
@@ -114,28 +114,6 @@ def test_after_a_revert_the_chain_of_a_vm_that_is_off_is_known() -> None:
     reverted = parse_snapshot(document("11.3", "snapshot-reverted"))
     assert saved.depth == 0
     assert complete_chain(saved, SnapshotTree([reverted])).layers == live.layers
-
-
-def test_after_libvirt_forgot_the_reverts_overlay_its_base_is_known_from_the_tree() -> None:
-    """As seen on 11.3: a snapshot taken on the overlay wipes ``<revertDisks>``."""
-    base, gone, overlay, top = (DiskLayer(f"/images/{n}", "qcow2") for n in ("b", "g", "r", "t"))
-    one = external("one", None, base, gone)
-    chain = DiskChain("vda", (top,), defined=1)
-    two = external("two", "one", overlay, top)
-    assert complete_chain(chain, SnapshotTree([one, two], "two")).layers == (top, overlay, base)
-    on_it = DiskChain("vda", (overlay,), defined=1)
-    assert complete_chain(on_it, SnapshotTree([one], "one")).layers == (overlay, base)
-
-
-def external(name: str, parent: str | None, frozen: DiskLayer, overlay: DiskLayer) -> Snapshot:
-    disks = (SnapshotDisk("vda", "external", frozen, overlay),)
-    return Snapshot(name, name, parent=parent, kind=SnapshotKind.EXTERNAL, disks=disks)
-
-
-def test_records_that_go_round_in_a_circle_end() -> None:
-    one, two = DiskLayer("/1"), DiskLayer("/2")
-    tree = SnapshotTree([external("a", None, one, two), external("b", None, two, one)])
-    assert complete_chain(DiskChain("vda", (one,)), tree).layers == (one, two)
 
 
 UEFI = """<domain><os firmware='efi'><loader type='pflash'>/code</loader>{nvram}</os></domain>"""
