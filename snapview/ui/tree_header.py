@@ -20,8 +20,7 @@ from snapview.ui.theme import COLUMN_HEADER, INSET, caption_font, current_theme,
 _log = logging.getLogger(__name__)
 
 NAME_LEAST = 230  # lanes and a readable name; others give way before
-NAME_GOOD = 300  # Description grows only beyond that
-DESCRIPTION_SHARE = 0.38  # of the room that Name and Description have together
+DESCRIPTION_SHARE = 0.45  # of the room that Name and Description have together
 LEAST_WIDTH = 40
 _GIVING_WAY = (Column.DESCRIPTION, Column.STATE, Column.KIND)  # in this order
 _SORT_ARROW = 12
@@ -145,7 +144,7 @@ class TreeHeader(QHeaderView):
         if is_free:
             shared = room_px - others + widths[Column.DESCRIPTION]
             least = widths[Column.DESCRIPTION]
-            share = min(round(shared * DESCRIPTION_SHARE), shared - NAME_GOOD)
+            share = min(round(shared * DESCRIPTION_SHARE), shared - NAME_LEAST)
             share = max(least, share)
             others += share - least
             widths[Column.DESCRIPTION] = share

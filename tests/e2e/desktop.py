@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,9 +128,7 @@ def screen(size: str = "1440x900") -> Iterator[str]:
 
 
 @contextmanager
-def window(
-    uri: str, home: Path, display: str, extra: Mapping[str, str] | None = None
-) -> Iterator[Desktop]:
+def window(uri: str, home: Path, display: str, *, is_dark: bool = False) -> Iterator[Desktop]:
     """Run the real window on a display, with settings of its own."""
     environment = {
         **os.environ,
@@ -138,11 +136,10 @@ def window(
         "QT_QPA_PLATFORM": "xcb",
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_STATE_HOME": str(home / "state"),
-        **(extra or {}),
     }
     with (home / "stderr").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.driver", uri],
+            [sys.executable, "-m", "tests.e2e.driver", uri, *["--dark"] * is_dark],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

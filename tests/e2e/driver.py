@@ -7,7 +7,7 @@ every line on standard output its answer as JSON; mouse and keys come from the X
 import json
 import sys
 
-from PySide6.QtCore import QModelIndex, QPoint, QRect, QSocketNotifier, QTimer
+from PySide6.QtCore import QModelIndex, QPoint, QRect, QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -21,6 +21,7 @@ from snapview.application import make_application
 from snapview.session import Session
 from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
+from snapview.ui.theme import apply_style
 from snapview.virt.host import LibvirtHost
 
 
@@ -115,6 +116,8 @@ def _find(view: QAbstractItemView, text: str) -> QModelIndex | None:
 
 def main() -> None:
     app = make_application()
+    if "--dark" in sys.argv:
+        apply_style(app, Qt.ColorScheme.Dark)
     session = Session(LibvirtHost)
     settings = Settings.load()
     window = MainWindow(session, settings, Settings.save)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QSignalSpy, QTest
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from snapview.core.errors import HostError
@@ -26,7 +26,7 @@ from snapview.ui.dialogs.add_connection import (
     ssh_uri,
     uri_problem,
 )
-from snapview.ui.dialogs.base import OperationDialog
+from snapview.ui.dialogs.base import HIGHEST_SHARE, OperationDialog
 from snapview.ui.dialogs.chain_picture import Box
 from snapview.ui.dialogs.describe import DescribeDialog
 from snapview.ui.dialogs.error_dialog import ErrorDialog
@@ -359,3 +359,18 @@ def test_keys_are_listed(qtbot: QtBot) -> None:
     qtbot.addWidget(about)
     assert ("F2", "Edit name and description…") in dialog.shortcuts()
     assert says(about, "snapview")
+
+
+@pytest.mark.parametrize("kind", ["revert", "remove"])
+def test_a_dialog_opens_high_enough_for_its_plan(qtbot: QtBot, kind: str) -> None:
+    long = replace(VM, hardware=replace(VM.hardware, firmware="uefi", nvram_format="qcow2"))
+    names = tuple(snapshot.name for snapshot in long.tree)
+    dialog: OperationDialog = (
+        RevertDialog(long, names[0]) if kind == "revert" else RemoveDialog(long, names)
+    )
+    shown(dialog, qtbot)
+    area = dialog.findChild(QScrollArea)
+    assert area is not None
+    room = dialog.screen().availableGeometry().height() * HIGHEST_SHARE
+    is_whole = area.verticalScrollBar().maximum() == 0
+    assert is_whole or dialog.height() == pytest.approx(room, abs=1)

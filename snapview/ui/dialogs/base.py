@@ -5,7 +5,16 @@ when its VM disappears.
 """
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
-from PySide6.QtWidgets import QDialog, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, plan
@@ -16,6 +25,8 @@ from snapview.ui.control_style import control_style
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SMALL_INSET
 from snapview.ui.widgets import LOOK_CHANGES, column, hairline, label, literal, panel, row
+
+HIGHEST_SHARE = 0.85  # of the screen
 
 
 class StyledDialog(QDialog):
@@ -83,6 +94,7 @@ class OperationDialog(StyledDialog):
         super().__init__(parent, title)
         self.vm = vm
         self._planned: Plan | Refusal | None = None
+        self._scrolled: QScrollArea | None = None
         layout = column(self, spacing=0)
         self.body = panel("base")
         self.body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -111,6 +123,29 @@ class OperationDialog(StyledDialog):
         refused = planned.reason if isinstance(planned, Refusal) else ""
         self.go_button.setToolTip(literal(refused))
         self.show_plan(planned)
+
+    def scrolled(self, inner: QWidget) -> QScrollArea:
+        """Return an area for content of any length; the dialog opens high enough for it."""
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidget(inner)
+        self._scrolled = area
+        return area
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Open as high as the content needs, within the screen."""
+        super().showEvent(event)
+        area = self._scrolled
+        inner = area.widget() if area is not None else None
+        content = inner.layout() if inner is not None else None
+        if area is None or content is None or event.spontaneous():
+            return
+        missing = content.totalHeightForWidth(area.viewport().width()) - area.viewport().height()
+        if missing > 0:
+            highest = round(self.screen().availableGeometry().height() * HIGHEST_SHARE)
+            self.resize(self.width(), min(self.height() + missing, highest))
 
     def set_go(self, text: str, icon_name: str) -> None:
         """Give the button that does it another text and icon."""

@@ -4,7 +4,7 @@ Hides how word, icon, picture and button follow from the plan's acts.
 """
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QScrollArea, QWidget
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from snapview.core.operations import DeleteSnapshot
 from snapview.core.planning import Act, Plan, Refusal, Step, plan
@@ -183,12 +183,7 @@ class RemoveDialog(OperationDialog):
         layout.addWidget(self.subtree)
         layout.addWidget(hairline())
         layout.addLayout(self._facts)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setWidget(inner)
-        column(self.body, spacing=0).addWidget(area)
+        column(self.body, spacing=0).addWidget(self.scrolled(inner))
 
     def _follow_vm(self) -> None:
         count = len(self._descendants())

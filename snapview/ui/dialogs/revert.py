@@ -1,11 +1,9 @@
 """The dialog that puts a VM back: what is kept, what is lost, and the safety snapshot."""
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QRadioButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -139,12 +137,7 @@ class RevertDialog(OperationDialog):
         layout.addWidget(hairline())
         layout.addLayout(self._more)
         layout.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setWidget(inner)
-        column(self.body, spacing=0).addWidget(area)
+        column(self.body, spacing=0).addWidget(self.scrolled(inner))
 
     def _way(self) -> QVBoxLayout:
         """Return the line "You are here → the snapshot"."""

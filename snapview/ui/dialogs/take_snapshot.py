@@ -159,10 +159,8 @@ class TakeSnapshotDialog(OperationDialog):
     def _plan_area(self) -> QScrollArea:
         inner = panel("base")
         column(inner, margin=INSET).addWidget(self.view)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inner)
+        area = self.scrolled(inner)
+        area.setFocusPolicy(Qt.FocusPolicy.WheelFocus)  # as long plans are read by keys, too
         area.setAccessibleName(self.tr("What will happen"))
         return area
 
