@@ -40,7 +40,7 @@ def process_by_pid(pid: int) -> Process | None:
         return None
     # The owner of /proc/PID would be root for a process that may not be traced.
     uid = next(int(line.split()[2]) for line in status.splitlines() if line.startswith("Uid:"))
-    words = os.fsdecode(arguments.rstrip(b"\0")).split("\0")
+    words = os.fsdecode(arguments.removesuffix(b"\0")).split("\0")
     return Process(pid, uid, tuple(words))
 
 
