@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -26,6 +27,8 @@ class AllowLog(Protocol):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TOUCHES] = guards.TouchWatch()
+    # Shells start background jobs with Ctrl-C ignored, and so would be whatever the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
