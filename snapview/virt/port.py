@@ -90,6 +90,11 @@ class LibvirtVm:
             snapshot = self._domain.snapshotLookupByName(name, 0)
             return str(snapshot.getXMLDesc(XML_SECURE))
 
+    def snapshot_names(self) -> frozenset[str]:
+        """Read the names of all snapshots."""
+        with self._host.translated("look at the VM"):
+            return frozenset(each.getName() for each in self._domain.listAllSnapshots(0))
+
     def redefine_snapshot(self, xml: str) -> None:
         """Replace a snapshot's record."""
         # Never with CURRENT: libvirt 9.9 and newer then forget <revertDisks> (trap 6).

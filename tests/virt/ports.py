@@ -84,6 +84,9 @@ class MemoryPort:
         if self._enter("delete"):
             self.lose(name)
 
+    def snapshot_names(self) -> frozenset[str]:
+        return frozenset(snapshot.name for snapshot in self.vm.tree)
+
     def snapshot_xml(self, name: str) -> str:
         self._enter("xml")
         snapshot = self.vm.tree[name]
