@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "snapview"
@@ -38,12 +38,18 @@ def dotted(module: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_the_import_contracts_hold(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    status = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
-    assert status == 0, capsys.readouterr().out
+def test_the_import_contracts_hold() -> None:
+    # In a process of its own: it switches off all loggers, and with them our guard on the log.
+    code = (
+        "import sys\n"
+        "from importlinter.cli import lint_imports\n"
+        "sys.exit(lint_imports(config_filename='pyproject.toml', no_cache=True))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "KEPT" in done.stdout
 
 
 @pytest.mark.parametrize("part", FREE_OF)
@@ -102,12 +108,9 @@ def test_a_module_is_not_too_long(module: Path) -> None:
 
 
 def test_the_top_folder_stays_tidy() -> None:
-    done = subprocess.run(
-        ["git", "ls-files", "--", "*"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip("this is no git checkout")
-    top = {Path(line).parts[0] for line in done.stdout.splitlines()}
     allowed = {"pyproject.toml", "snapview", "resources", "tests", "packaging", "README.md"}
     allowed |= {"LICENSE", "CHANGELOG.md"}
-    assert {name for name in top if not name.startswith(".")} <= allowed
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    made = {line.rstrip("/") for line in lines}  # by tools; git does not take them
+    top = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    assert {name for name in top if not any(fnmatch(name, each) for each in made)} <= allowed

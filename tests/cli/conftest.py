@@ -114,3 +114,9 @@ def world() -> FakeWorld:
 @pytest.fixture
 def snapview(capsys: pytest.CaptureFixture[str], world: FakeWorld) -> Terminal:
     return Terminal(capsys, world)
+
+
+@pytest.fixture(autouse=True)
+def _on_a_terminal_that_can_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test depend on where the tests run; a dumb terminal has tests of its own."""
+    monkeypatch.setenv("TERM", "xterm")
