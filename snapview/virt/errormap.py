@@ -27,6 +27,10 @@ TIMEOUT, NO_SNAPSHOT, AUTH_CANCELLED, REVERT_RISKY, ABORTED = 68, 72, 79, 77, 78
 COPY_ACTIVE, UNSUPPORTED, ACCESS_DENIED = 83, 84, 88
 NO_AGENT, AGENT_UNSYNCED, AGENT_TIMEOUT, AGENT_COMMAND = 86, 97, 112, 113
 
+# https://libvirt.org/drivers.html
+_DRIVERS = {"qemu", "test", "lxc", "xen", "ch", "vbox", "vz", "bhyve", "esx", "gsx", "vpx"}
+_DRIVERS |= {"hyperv", "vmwareplayer", "vmwarews", "vmwarefusion", "openvz"}
+
 GROUP_ADVICE = (
     "Add your account to the libvirt group (sudo usermod -aG libvirt $USER), log out and in again."
 )
@@ -148,7 +152,7 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
     if denied or fault.code in {AUTH, AUTH_CANCELLED, ACCESS_DENIED}:
         sentence = f"libvirt is there, but this account may not use {uri}."
         return NotPermitted(sentence, advice=GROUP_ADVICE, detail=fault.message)
-    if not fault.system_errno and _is_bad_address(fault):
+    if _is_no_driver(uri) or (not fault.system_errno and _is_bad_address(fault)):
         sentence = f"{uri} is not an address that libvirt understands."
         advice = "Typical ones: qemu:///system, qemu:///session, qemu+ssh://user@host/system"
         return ConnectionLost(sentence, advice=advice, detail=fault.message)
@@ -168,6 +172,12 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
     else:
         advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
     return ConnectionLost(sentence, advice=advice, detail=fault.message)
+
+
+def _is_no_driver(uri: str) -> bool:
+    """Whether the address names no driver of libvirt, which libvirt itself says only of some."""
+    scheme, separator, _ = uri.partition("://")  # without one it may be an alias of libvirt.conf
+    return bool(separator) and scheme.partition("+")[0] not in _DRIVERS
 
 
 def _is_bad_address(fault: LibvirtFault) -> bool:

@@ -187,3 +187,11 @@ def test_a_failure_to_connect_says_where_the_trouble_is(
     assert error.message.endswith(".")
     assert error.advice
     assert error.detail == fault.message
+
+
+@pytest.mark.parametrize("uri", ["nonsense:///", "nonsense+ssh://host/system"])
+def test_an_address_without_a_driver_is_no_dead_daemon(uri: str) -> None:
+    missing = LibvirtFault(38, "Failed to connect socket", errno.ENOENT)
+    error = to_connect_error(missing, uri, is_installed=True)
+    assert "not an address" in error.message
+    assert "qemu:///system" in error.advice
