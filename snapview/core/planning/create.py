@@ -12,12 +12,14 @@ from snapview.core.operations import (
 )
 from snapview.core.planning.getback import get_back
 from snapview.core.planning.plans import (
+    NO_BLOCK_JOB,
     Act,
     Plan,
     Refusal,
     RefusalCode,
     Rule,
     Step,
+    VmFacts,
     first_refusal,
 )
 from snapview.core.vm import DiskChain, DiskLayer, SnapshotDisk, SnapshotKind, Vm
@@ -27,19 +29,14 @@ LONG_CHAIN = 20  # from about 25 overlays on, libvirt 10.8 to 11.10 cannot start
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(VmFacts):
     """What the rows of the table look at."""
 
-    vm: Vm
     operation: CreateSnapshot
 
     @property
     def is_internal(self) -> bool:
         return self.operation.kind is SnapshotKind.INTERNAL
-
-    @property
-    def version(self) -> tuple[int, int, int]:
-        return self.vm.capabilities.libvirt_version
 
     @property
     def disks(self) -> tuple[DiskChain, ...]:
@@ -98,12 +95,7 @@ RULES: tuple[Rule[_Facts], ...] = (
         lambda f: f"“{f.vm.name}” has no writable disk, so there is nothing to keep.",
         "Add a disk to the VM first.",
     ),
-    Rule(
-        RefusalCode.BLOCK_JOB,
-        lambda f: f.vm.block_jobs,
-        lambda f: f"A block job runs on {', '.join(f.vm.block_jobs)}.",
-        "Wait until it has ended, or finish it.",
-    ),
+    NO_BLOCK_JOB,
     Rule(
         RefusalCode.MANAGED_SAVE,
         lambda f: f.vm.has_managed_save and not f.vm.run_state.is_active,

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from snapview.core.operations import DeleteSnapshot
 from snapview.core.planning.edit import not_found, unreadable
 from snapview.core.planning.plans import (
+    NO_BLOCK_JOB,
     Act,
     Plan,
     Refusal,
     RefusalCode,
     Rule,
     Step,
+    VmFacts,
     first_refusal,
 )
 from snapview.core.vm import Snapshot, SnapshotKind, SnapshotTree, Vm
@@ -84,20 +86,11 @@ def _pairs(snapshot: Snapshot) -> Iterable[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(VmFacts):
     """What the rows of the table look at: one snapshot, at its turn."""
 
-    vm: Vm
     snapshot: Snapshot
     picture: _Picture
-
-    @property
-    def version(self) -> tuple[int, int, int]:
-        return self.vm.capabilities.libvirt_version
-
-    @property
-    def host(self) -> str:
-        return self.vm.capabilities.libvirt_text
 
     @property
     def has_files(self) -> bool:
@@ -175,12 +168,7 @@ def _leaf_of_external(facts: _Facts) -> bool:
 
 
 RULES: tuple[Rule[_Facts], ...] = (
-    Rule(
-        RefusalCode.BLOCK_JOB,
-        lambda f: f.vm.block_jobs,
-        lambda f: f"A block job runs on {', '.join(f.vm.block_jobs)}.",
-        "Wait until it has ended, or finish it.",
-    ),
+    NO_BLOCK_JOB,
     Rule(
         RefusalCode.MANAGED_SAVE,
         lambda f: f.vm.has_managed_save and not f.vm.run_state.is_active,

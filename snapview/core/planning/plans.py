@@ -6,8 +6,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from snapview.core.operations import Operation
-
-Facts = TypeVar("Facts")
+from snapview.core.vm import Vm
 
 
 class Act(Enum):
@@ -112,16 +111,44 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[Facts]):
+class VmFacts:
+    """What the rows of a decision table look at; each operation adds its own."""
+
+    vm: Vm
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The version of the libvirt daemon."""
+        return self.vm.capabilities.libvirt_version
+
+    @property
+    def host(self) -> str:
+        """What to call the host in a sentence."""
+        return self.vm.capabilities.libvirt_text
+
+
+Facts_contra = TypeVar("Facts_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Facts_contra]):
     """One row of a decision table: ``when`` it holds for the facts, the operation is refused."""
 
     code: RefusalCode
-    when: Callable[[Facts], object]
-    reason: Callable[[Facts], str]
+    when: Callable[[Facts_contra], object]
+    reason: Callable[[Facts_contra], str]
     advice: str = ""
 
 
-def first_refusal(rules: Iterable[Rule[Facts]], facts: Facts) -> Refusal | None:
+NO_BLOCK_JOB: Rule[VmFacts] = Rule(
+    RefusalCode.BLOCK_JOB,
+    lambda f: f.vm.block_jobs,
+    lambda f: f"A block job runs on {', '.join(f.vm.block_jobs)}.",
+    "Wait until it has ended, or finish it.",
+)
+
+
+def first_refusal(rules: Iterable[Rule[Facts_contra]], facts: Facts_contra) -> Refusal | None:
     """Return the refusal of the first row that holds; None: nothing speaks against it."""
     for rule in rules:
         if rule.when(facts):

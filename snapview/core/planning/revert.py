@@ -6,36 +6,29 @@ from snapview.core.operations import Afterwards, CreateSnapshot, RevertSnapshot,
 from snapview.core.planning.create import plan_create
 from snapview.core.planning.edit import not_found, unreadable
 from snapview.core.planning.plans import (
+    NO_BLOCK_JOB,
     Act,
     Plan,
     Refusal,
     RefusalCode,
     Rule,
     Step,
+    VmFacts,
     first_refusal,
 )
 from snapview.core.vm import Snapshot, SnapshotDisk, SnapshotKind, SnapshotState, Vm
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(VmFacts):
     """What the rows of the table look at."""
 
-    vm: Vm
     operation: RevertSnapshot
     snapshot: Snapshot
 
     @property
-    def version(self) -> tuple[int, int, int]:
-        return self.vm.capabilities.libvirt_version
-
-    @property
     def is_external(self) -> bool:
         return self.snapshot.kind is SnapshotKind.EXTERNAL
-
-    @property
-    def host(self) -> str:
-        return self.vm.capabilities.libvirt_text
 
 
 def _other_image(facts: _Facts) -> str:
@@ -79,12 +72,7 @@ def _discards_needed(facts: _Facts) -> bool:
 
 
 RULES: tuple[Rule[_Facts], ...] = (
-    Rule(
-        RefusalCode.BLOCK_JOB,
-        lambda f: f.vm.block_jobs,
-        lambda f: f"A block job runs on {', '.join(f.vm.block_jobs)}.",
-        "Wait until it has ended, or finish it.",
-    ),
+    NO_BLOCK_JOB,
     Rule(
         RefusalCode.MANAGED_SAVE,
         lambda f: f.vm.has_managed_save and not f.vm.run_state.is_active,
