@@ -4,7 +4,7 @@ Each offers a VM with the project's guest where there is one, and a second clien
 snapview, as a second opinion and as somebody who changes things behind our back.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from snapview.core.operations import CreateSnapshot, DeleteSnapshot, Done, Host, Operation, Outcome
@@ -38,7 +38,6 @@ class Backend:
     has_guest: bool = False
     name: str = ""
     lab: Lab | None = None
-    created: list[str] = field(default_factory=list)
 
     def vm(self) -> Vm:
         return self.host.read_vm(self.uuid)

@@ -253,7 +253,9 @@ class Session(QObject):
 
         Not after ``close``, which waits for it.
         """
-        self._background.submit(work).add_done_callback(_log_failure)
+        done = self._background.submit(work)
+        # Behind it on the same thread: a callback of the future's may run on this one.
+        self._background.submit(_log_failure, done)
 
     def close(self) -> bool:
         """Cancel what waits or runs, stop all threads and close the hosts. Idempotent.

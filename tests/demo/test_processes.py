@@ -6,12 +6,18 @@ import sys
 from dataclasses import replace
 
 from snapview.demo.processes import end, process_by_pid, processes
+from tests.waiting import eventually
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)", "--marker=a b", ""]
 
 
 def started() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(SLEEP)
+    """Start it, and wait until it is what it was started as and not Python's own copy."""
+    child = subprocess.Popen(SLEEP)
+    eventually(
+        lambda: (found := process_by_pid(child.pid)) and list(found.arguments) == SLEEP, "no start"
+    )
+    return child
 
 
 def test_a_process_is_found_with_its_arguments() -> None:

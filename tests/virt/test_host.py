@@ -48,15 +48,9 @@ from snapview.virt.job import run
 from tests.backends import Backend, lab_backend
 from tests.lab import Lab
 from tests.lab_fixtures import REAPER, _folder, own_mounts
+from tests.waiting import eventually
 
 PATIENCE_SECONDS = 20.0
-
-
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline, pause = time.monotonic() + PATIENCE_SECONDS, threading.Event()
-    while not holds():
-        assert time.monotonic() < deadline, what
-        pause.wait(0.01)
 
 
 def open_files() -> int:
