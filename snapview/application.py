@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 APPLICATION_ID = "io.github.snapview.Snapview"  # of desktop entry, AppStream data and icon
 _SETTLE_MS = 700  # after the last news, what the window shows is painted
 _PICTURE_PATIENCE_MS = 30_000
+# Where Qt takes the GTK theme by itself (QGenericUnixTheme::themeNames).
+_GTK_DESKTOPS = {"GNOME", "X-CINNAMON", "PANTHEON", "UNITY", "MATE", "XFCE", "LXDE"}
 _MESSAGE_LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
     QtMsgType.QtInfoMsg: logging.DEBUG,
@@ -101,13 +103,26 @@ def run_window(
     return status
 
 
+def keep_glib_for_libvirt(environment: MutableMapping[str, str]) -> None:
+    """Set up Qt's environment so that only libvirt uses GLib's default main context.
+
+    libvirt's event loop runs on that context. If Qt's did too, libvirt's callbacks would run on
+    the GUI thread, and closing would wait for itself. And Qt's GTK platform theme, which it
+    takes on GTK desktops, would put GTK's work on libvirt's thread; Qt's own theme for them
+    follows the desktop's dark mode as well.
+    """
+    environment["QT_NO_GLIB"] = "1"
+    desktops = set(environment.get("XDG_CURRENT_DESKTOP", "").upper().split(":"))
+    theme = environment.get("QT_QPA_PLATFORMTHEME", "")
+    if theme in {"gtk2", "gtk3"} or (not theme and desktops & _GTK_DESKTOPS):
+        environment["QT_QPA_PLATFORMTHEME"] = "gnome"
+
+
 def make_application() -> QApplication:
     """Make the application with its style, icons and identity."""
     qInstallMessageHandler(_QtMessages())
     QCoreApplication.setApplicationName("snapview")
-    # libvirt's event loop runs on GLib's default context. Qt's would own the same one, so that
-    # libvirt's callbacks ran on the GUI thread, and closing waited for itself.
-    os.environ["QT_NO_GLIB"] = "1"
+    keep_glib_for_libvirt(os.environ)
     app = QApplication(["snapview"])
     app.setApplicationDisplayName("snapview")
     app.setDesktopFileName(APPLICATION_ID)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PySide6.QtGui import QImage
 
+from snapview.application import keep_glib_for_libvirt
+
 READY = """
 import sys
 from PySide6.QtCore import QTimer
@@ -143,3 +145,21 @@ def test_verbose_shows_the_log(environment: dict[str, str], tmp_path: Path) -> N
     away = f"qemu+unix:///session?socket={tmp_path}/none"
     _, _, err = finish(start(environment, "-v", "-c", away, "--screenshot", str(path)))
     assert "cannot be saved" in err
+
+
+@pytest.mark.parametrize(
+    ("environment", "theme"),
+    [
+        ({}, None),
+        ({"XDG_CURRENT_DESKTOP": "KDE"}, None),
+        ({"XDG_CURRENT_DESKTOP": "ubuntu:GNOME"}, "gnome"),
+        ({"XDG_CURRENT_DESKTOP": "XFCE"}, "gnome"),
+        ({"XDG_CURRENT_DESKTOP": "XFCE", "QT_QPA_PLATFORMTHEME": "qt6ct"}, "qt6ct"),
+        ({"QT_QPA_PLATFORMTHEME": "gtk3"}, "gnome"),
+    ],
+)
+def test_glib_is_left_to_libvirt(environment: dict[str, str], theme: str | None) -> None:
+    """GTK on libvirt's thread would crash; where Qt takes its GTK theme it gets another."""
+    keep_glib_for_libvirt(environment)
+    assert environment["QT_NO_GLIB"] == "1"
+    assert environment.get("QT_QPA_PLATFORMTHEME") == theme
