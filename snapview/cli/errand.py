@@ -34,6 +34,10 @@ class Errand(Generic[Result]):
 
     def result(self) -> Result:
         """Wait for the end and return, or raise, what came of it."""
+        # Not for ever at a time: the system may hand Ctrl-C to another thread, and Python then
+        # runs the handler only when this one gets to its next instruction.
+        while not self.wait(_TICK_SECONDS):
+            pass
         return self._future.result()
 
     def _run(self, work: Callable[[], Result]) -> None:

@@ -63,3 +63,25 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_ends_the_wait_whichever_thread_takes_the_signal() -> None:
+    release, strike_now = threading.Event(), threading.Event()
+
+    def strike() -> None:
+        strike_now.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    errand = Errand(lambda: release.wait(30))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        strike_now.set()
+        with pytest.raises(KeyboardInterrupt):
+            errand.result()
+        assert not errand.wait(0), "it came only when the work was over"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        release.set()
+        striker.join()
