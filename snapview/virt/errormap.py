@@ -128,7 +128,8 @@ def _by_words(prefix: str, text: str) -> SnapviewError:
     elif '"write" lock' in text:
         sentence = f"{prefix}Another program has one of the images open."
         advice = "Stop that program (a backup, a second VM), then try again."
-    elif "writing VM state" in text:  # QEMU says "Input/output error" even of a full disk
+    elif "writing VM state" in text or _is_failed_save(text):
+        # QEMU says "Input/output error" even of a full disk.
         sentence = f"{prefix}The memory could not be written into the image."
         advice = "Look whether the file system of the images is full, then try again."
     elif "Invalid job ID" in text:
@@ -172,6 +173,11 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
     else:
         advice = "Start it: sudo systemctl start libvirtd (or virtqemud.socket)"
     return ConnectionLost(sentence, advice=advice, detail=fault.message)
+
+
+def _is_failed_save(text: str) -> bool:
+    """Whether QEMU's job that writes an internal snapshot could not write (libvirt 10.9 on)."""
+    return "snapshot-save" in text and "Input/output error" in text
 
 
 def _is_no_driver(uri: str) -> bool:

@@ -195,3 +195,16 @@ def test_an_address_without_a_driver_is_no_dead_daemon(uri: str) -> None:
     error = to_connect_error(missing, uri, is_installed=True)
     assert "not an address" in error.message
     assert "qemu:///system" in error.advice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error -5 while writing VM state",  # libvirt 9.0 with QEMU 7.2
+        "operation failed: snapshot-save job failed: ram_save_setup failed: Input/output error",
+    ],
+)
+def test_memory_that_cannot_be_written_points_to_the_disk(text: str) -> None:
+    error = to_error(LibvirtFault(9, text), "take the snapshot")
+    assert "full" in error.advice
+    assert "memory could not be written" in error.message
