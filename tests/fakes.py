@@ -24,6 +24,7 @@ from snapview.core.operations import (
     VmEvent,
 )
 from snapview.core.planning import Refusal, plan
+from snapview.core.storage import Storage
 from snapview.core.vm import (
     HostCapabilities,
     SnapshotDetail,
@@ -315,7 +316,12 @@ class FakeHost:
             raise NotFound(f"{vm.name} has no snapshot named {snapshot}.")
         return SnapshotDetail(snapshot, vm.hardware)
 
-    def start(self, operation: Operation) -> Job:
+    def read_storage(self, uuid: str) -> Storage:
+        self._enter("read_storage")
+        self.world.read(uuid)
+        return Storage()
+
+    def start(self, operation: Operation, agreed: object = None) -> Job:
         self._require_alive()
         self.world.calls["start"] += 1
         with self.world.changed:
@@ -325,6 +331,10 @@ class FakeHost:
     def sample(self, uuid: str) -> Progress | None:
         self._enter("sample")
         return self.world.samples.get(uuid)
+
+    def limit(self, uuid: str, bytes_per_second: int) -> None:
+        self._require_alive()
+        self.world.calls["limit"] += 1
 
     def abort(self, uuid: str) -> None:
         self._require_alive()

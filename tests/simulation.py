@@ -12,10 +12,13 @@ from typing import assert_never
 from snapview.core.errors import NotFound
 from snapview.core.operations import (
     Afterwards,
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    EndBlockJob,
     Operation,
+    Recover,
     RevertSnapshot,
     plain_name,
     unique_name,
@@ -76,6 +79,8 @@ class Simulation:
                 new = replace(old, title=operation.title, description=operation.description)
                 self._put(replace(vm, tree=_with(vm.tree, new, current=vm.tree.current)))
                 return None
+            case Consolidate() | EndBlockJob() | Recover():
+                raise NotImplementedError
             case _:
                 assert_never(operation)
 

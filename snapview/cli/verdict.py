@@ -6,12 +6,15 @@ from snapview.cli.text import counted, listing, neutral, quoted, run_state
 from snapview.core.errors import HostError
 from snapview.core.operations import (
     Cancelled,
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     Done,
     EditDescription,
+    EndBlockJob,
     Failed,
     Outcome,
+    Recover,
     RevertSnapshot,
     plain_name,
 )
@@ -57,6 +60,14 @@ def _what_is_missing(vm: Vm, made: Plan, outcome: Done) -> str:
             edited = vm.tree.get(name)
             is_same = edited is not None and edited.description == description
             return "" if is_same else "the text is not the new one"
+        case Consolidate():
+            return ""
+        case EndBlockJob(disk=disk):
+            left = [job.disk for job in vm.block_jobs if job.disk == disk]
+            return f"the job on {disk} still runs" if left else ""
+        case Recover(interruption=number):
+            is_left = vm.interruption is not None and vm.interruption.id == number
+            return "it is still unfinished" if is_left else ""
         case _:
             assert_never(operation)
 
@@ -90,6 +101,12 @@ def _done_text(before: Vm, after: Vm | None, made: Plan, outcome: Done) -> str:
             return f"Deleted {listing(names)}."
         case EditDescription():
             return f"Described {_labelled(after or before, operation.snapshot)}."
+        case Consolidate():
+            return "Merged the chain."
+        case EndBlockJob(disk=disk, finish=finish):
+            return f"{'Finished' if finish else 'Aborted'} the job on {disk}."
+        case Recover(finish=finish):
+            return "Finished what was interrupted." if finish else "Took back what was interrupted."
         case _:
             assert_never(operation)
 

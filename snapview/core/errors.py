@@ -45,6 +45,14 @@ class Conflict(SnapviewError):
     """The VM is in a state, or busy with a job, that forbids the operation."""
 
 
+class PlanChanged(Conflict):
+    """The VM has changed since the user agreed to a plan; it has to be shown again."""
+
+
+class ImageNotWritable(SnapviewError):
+    """The host's QEMU may not write to an image; merging upwards avoids that (trap 5)."""
+
+
 class RevertRisky(Conflict):
     """A revert would throw away a saved state (managed save)."""
 

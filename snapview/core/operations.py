@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from snapview.core.errors import SnapviewError
+from snapview.core.storage import Storage
 from snapview.core.vm import HostCapabilities, SnapshotDetail, SnapshotKind, Vm, VmSummary
 
 NAME_LIMIT = 100  # a 300-character name fails in libvirt and leaves the VM changed
@@ -25,7 +26,9 @@ class CreateSnapshot:
 
     ``title`` is what the user typed; ``plan`` makes libvirt's plain name from it. ``memory`` is
     only meant for an active VM. ``quiesce`` freezes the guest's file systems meanwhile and needs
-    the guest agent.
+    the guest agent. ``mix``: the user was told what mixing internal and external snapshots costs,
+    and wants it. ``keep_days``: a safety snapshot, after so many days snapview proposes to delete
+    it.
     """
 
     vm_uuid: str
@@ -34,6 +37,8 @@ class CreateSnapshot:
     kind: SnapshotKind = SnapshotKind.INTERNAL
     memory: bool = True
     quiesce: bool = False
+    mix: bool = False
+    keep_days: int | None = None
 
 
 class Afterwards(Enum):
@@ -57,7 +62,15 @@ class RevertSnapshot:
     snapshot: str
     safety_snapshot: bool = True
     safety_title: str = ""
+    keep_days: int | None = 14  # how long the safety snapshot is to be kept; None: for ever
     afterwards: Afterwards = Afterwards.AS_IT_WAS
+
+
+class MergeBy(Enum):
+    """Which way images are merged."""
+
+    COMMIT = "commit"  # down into the lower image, which keeps its name: copies the upper one
+    PULL = "pull"  # up into the upper image; where the lower one must not be written to (trap 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,40 @@ class DeleteSnapshot:
     vm_uuid: str
     snapshots: tuple[str, ...]
     subtree: bool = False
+    merge_by: MergeBy = MergeBy.COMMIT
+    bandwidth_bytes_per_second: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidate:
+    """Merge the chains of disks as far down as nothing else needs what would change.
+
+    ``disks`` are targets such as ``vda``; empty means all. External snapshots whose images are
+    merged away are given up, layers without a record as well.
+    """
+
+    vm_uuid: str
+    disks: tuple[str, ...] = ()
+    merge_by: MergeBy = MergeBy.COMMIT
+    bandwidth_bytes_per_second: int = 0  # 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class EndBlockJob:
+    """End a block job that was found running: finish it (pivot), or abort it."""
+
+    vm_uuid: str
+    disk: str
+    finish: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Bring an interrupted operation (``Vm.interruption``) to its end, or take it back."""
+
+    vm_uuid: str
+    interruption: str  # its id
+    finish: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +126,15 @@ class EditDescription:
     description: str
 
 
-Operation = CreateSnapshot | RevertSnapshot | DeleteSnapshot | EditDescription
+Operation = (
+    CreateSnapshot
+    | RevertSnapshot
+    | DeleteSnapshot
+    | EditDescription
+    | Consolidate
+    | EndBlockJob
+    | Recover
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +147,27 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Actual:
+    """What an operation really took, to be held against its plan. None is unknown."""
+
+    seconds: float
+    copied_bytes: int | None = None
+    freed_bytes: int | None = None  # on the host's file systems; negative: it took some
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The job did what its plan said.
 
     ``created`` names the snapshot that now exists and did not before, if any: a taken one, or
-    the safety snapshot of a revert.
+    the safety snapshot of a revert. ``remarks`` are sentences on what went otherwise than hoped,
+    such as a guest that had to be thawed early.
     """
 
     changed: frozenset[str] = frozenset()
     created: str | None = None
+    actual: Actual | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +248,26 @@ class Host(Protocol):
         """Read the VM's hardware at the time of a snapshot."""
         ...
 
-    def start(self, operation: Operation) -> Job:
-        """Start an operation; nothing happens before the first ``Job.step``."""
+    def read_storage(self, uuid: str) -> Storage:
+        """Read the image files around a VM; takes longer than ``read_vm``, which leaves it out."""
+        ...
+
+    def start(self, operation: Operation, agreed: object = None) -> Job:
+        """Start an operation; nothing happens before the first ``Job.step``.
+
+        Args:
+            operation: what to do.
+            agreed: the ``gist`` of the plan that the user agreed to. The job fails with
+                ``PlanChanged``, untouched, when the VM has changed so that the plan is another.
+        """
         ...
 
     def sample(self, uuid: str) -> Progress | None:
         """Say how far the job of a VM is; None when unknown. From another connection's thread."""
+        ...
+
+    def limit(self, uuid: str, bytes_per_second: int) -> None:
+        """Limit the speed of a VM's block jobs; 0: no limit. From another connection's thread."""
         ...
 
     def abort(self, uuid: str) -> None:

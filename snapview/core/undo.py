@@ -6,12 +6,15 @@ What is not here cannot be undone: a merge and a discard are for ever.
 from typing import assert_never
 
 from snapview.core.operations import (
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     Done,
     EditDescription,
+    EndBlockJob,
     Operation,
     Outcome,
+    Recover,
     RevertSnapshot,
 )
 from snapview.core.vm import Vm
@@ -41,7 +44,7 @@ def undo_of(operation: Operation, outcome: Outcome, before: Vm | None) -> Operat
             if old is None:
                 return None
             return EditDescription(operation.vm_uuid, old.name, old.title, old.description)
-        case DeleteSnapshot():
+        case DeleteSnapshot() | Consolidate() | EndBlockJob() | Recover():
             return None
         case _:
             assert_never(operation)
@@ -54,7 +57,7 @@ def is_possible(undo: Operation, vm: Vm) -> bool:
             return all(name in vm.tree for name in undo.snapshots)
         case RevertSnapshot() | EditDescription():
             return undo.snapshot in vm.tree
-        case CreateSnapshot():
+        case CreateSnapshot() | Consolidate() | EndBlockJob() | Recover():
             return True
         case _:
             assert_never(undo)

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from types import MappingProxyType
 
+from snapview.core.storage import Storage
+from snapview.core.under_way import BlockJob, Interruption
+
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 
@@ -310,6 +313,7 @@ class Vm:
     """Everything the screen and planning know of one VM at ``read_at``.
 
     ``problem`` says why the snapshots could not be read; the tree is then empty and unknown.
+    ``storage`` is read separately, because it takes longer; None: not read, or not there.
     """
 
     uuid: str
@@ -321,7 +325,11 @@ class Vm:
     capabilities: HostCapabilities = field(default_factory=HostCapabilities)
     is_persistent: bool = True
     has_managed_save: bool = False
-    block_jobs: tuple[str, ...] = ()  # targets of disks with a job running
+    block_jobs: tuple[BlockJob, ...] = ()
+    has_backup_job: bool = False
+    checkpoints: tuple[str, ...] = ()  # names; their bitmaps live in the images
+    storage: Storage | None = None
+    interruption: Interruption | None = None
     title: str = ""
     read_at: datetime = EPOCH
     problem: str | None = None

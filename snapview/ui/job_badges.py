@@ -6,9 +6,12 @@ from typing import assert_never
 from PySide6.QtCore import QCoreApplication
 
 from snapview.core.operations import (
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    EndBlockJob,
+    Recover,
     RevertSnapshot,
 )
 from snapview.core.planning import Act
@@ -44,7 +47,7 @@ def _badges_of(job: JobView, vm: Vm) -> dict[str | None, RowBadge]:
             if waits:
                 text = _tr("to be merged") if merges else _tr("to be discarded")
             return {name: _badge(text, job) for name in names if name in vm.tree}
-        case EditDescription():
+        case EditDescription() | Consolidate() | EndBlockJob() | Recover():
             return {}
         case _:
             assert_never(job.operation)

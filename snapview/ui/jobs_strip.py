@@ -17,12 +17,15 @@ from PySide6.QtWidgets import (
 )
 
 from snapview.core.operations import (
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    EndBlockJob,
     Failed,
     Operation,
     Progress,
+    Recover,
     RevertSnapshot,
 )
 from snapview.core.planning import Act, Plan, plan
@@ -65,6 +68,18 @@ def sentence(operation: Operation, vm_name: str, vm: Vm | None) -> str:
             text, what = _removal(operation, vm)
         case EditDescription(title=title, snapshot=name):
             text, what = _tr("Describing “{what}” on {vm}"), title or name
+        case Consolidate():
+            text, what = _tr("Merging the chain of {vm}"), ""
+        case EndBlockJob(disk=disk, finish=finish):
+            text = _tr("Finishing the job on {what} of {vm}")
+            if not finish:
+                text = _tr("Aborting the job on {what} of {vm}")
+            what = disk
+        case Recover(finish=finish):
+            text = _tr("Finishing what was interrupted on {vm}")
+            if not finish:
+                text = _tr("Taking back what was interrupted on {vm}")
+            what = ""
         case _:
             assert_never(operation)
     return text.format(what=what, vm=vm_name)
@@ -104,6 +119,10 @@ def operation_icon(operation: Operation) -> str:
             return "discard"
         case EditDescription():
             return "edit"
+        case Consolidate() | EndBlockJob():
+            return "merge"
+        case Recover():
+            return "revert"
         case _:
             assert_never(operation)
 

@@ -6,16 +6,19 @@ the user said yes; and read again after the last, because libvirt's "done" is no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from snapview.core.errors import Conflict, HostError, SnapviewError
 from snapview.core.operations import (
     Afterwards,
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    EndBlockJob,
     Operation,
     Progress,
+    Recover,
     RevertSnapshot,
     join_description,
 )
@@ -24,51 +27,8 @@ from snapview.core.planning.create import disk_actions, memory_path
 from snapview.core.planning.revert import ends, safety_of
 from snapview.core.vm import Snapshot, SnapshotKind, Vm
 from snapview.virt.job import Steps
+from snapview.virt.vm_port import VmPort
 from snapview.virt.xml import build_snapshot, with_description
-
-
-class VmPort(Protocol):
-    """What has to be asked of libvirt for one VM. Every call may block or raise SnapviewError."""
-
-    def create_snapshot(self, xml: str, *, disk_only: bool, live: bool) -> None:
-        """Take a snapshot; ``live`` lets the VM run while its memory is written to a file."""
-        ...
-
-    def revert(self, name: str, afterwards: Afterwards) -> None:
-        """Revert; ``afterwards`` is RUNNING, PAUSED or AS_IT_WAS."""
-        ...
-
-    def delete_snapshot(self, name: str) -> None:
-        """Delete one snapshot."""
-        ...
-
-    def snapshot_xml(self, name: str) -> str:
-        """Read a snapshot's whole document."""
-        ...
-
-    def snapshot_names(self) -> frozenset[str]:
-        """Read the names of all snapshots; cheap."""
-        ...
-
-    def redefine_snapshot(self, xml: str) -> None:
-        """Replace a snapshot's record."""
-        ...
-
-    def freeze(self) -> None:
-        """Have the guest agent freeze all file systems."""
-        ...
-
-    def thaw(self) -> None:
-        """Have the guest agent thaw them."""
-        ...
-
-    def stop(self) -> None:
-        """End the QEMU process at once."""
-        ...
-
-    def read(self) -> Vm:
-        """Read the VM anew."""
-        ...
 
 
 def steps_of(operation: Operation, port: VmPort) -> Steps:
@@ -92,6 +52,8 @@ def steps_of(operation: Operation, port: VmPort) -> Steps:
             return (yield from _delete(delete, planned, vm, port))
         case EditDescription() as edit:
             return (yield from _edit(edit, port))
+        case Consolidate() | EndBlockJob() | Recover():
+            raise NotImplementedError
         case _:
             assert_never(planned.operation)
 

@@ -22,6 +22,7 @@ from snapview.core.operations import (
     Progress,
     VmEvent,
 )
+from snapview.core.storage import Storage
 from snapview.core.vm import (
     HostCapabilities,
     SnapshotDetail,
@@ -242,7 +243,15 @@ class LibvirtHost:
 
     # Operating
 
-    def start(self, operation: Operation) -> Job:
+    def read_storage(self, uuid: str) -> Storage:
+        """Read the image files around a VM."""
+        self.domain(uuid)
+        return Storage()
+
+    def limit(self, uuid: str, bytes_per_second: int) -> None:
+        """Limit the speed of a VM's block jobs. From another connection."""
+
+    def start(self, operation: Operation, agreed: object = None) -> Job:
         """Start an operation; nothing happens before the first ``Job.step``."""
         return SteppedJob(
             operation.vm_uuid, steps_of(operation, LibvirtVm(self, operation.vm_uuid))

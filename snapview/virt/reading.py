@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import (
     HostCapabilities,
     RunState,
@@ -102,7 +103,8 @@ class Reader:
         if state.is_active:
             targets = (disk.target for disk in disks if disk.holds_state)
             jobs |= {target for target in targets if self._has_block_job(domain, target)}
-        return replace(vm, tree=tree, disks=disks, block_jobs=tuple(sorted(jobs)))
+        block_jobs = tuple(BlockJob(disk) for disk in sorted(jobs))
+        return replace(vm, tree=tree, disks=disks, block_jobs=block_jobs)
 
     def fingerprint(self, domain: Any) -> str:
         """Read name, state, snapshot names and the current one: 1 ms even for hundreds."""

@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import Vm
 from snapview.ui import action_set
 from snapview.ui.action_set import ActionSet
@@ -46,7 +47,7 @@ def test_settled_at_once(actions: ActionSet) -> None:
 
 
 def test_hostile_reasons_are_literal(actions: ActionSet) -> None:
-    vm = replace(make_vm("<b>x</b>", branching_tree()), block_jobs=("<i>vda</i>",))
+    vm = replace(make_vm("<b>x</b>", branching_tree()), block_jobs=(BlockJob("<i>vda</i>"),))
     actions.update(ActionContext(vm, ("tuned",)))
     actions.settle()
     assert "&lt;i&gt;vda" in actions[ActionId.REVERT].toolTip()

@@ -8,17 +8,22 @@ table there.
 from typing import assert_never
 
 from snapview.core.operations import (
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    EndBlockJob,
     Operation,
+    Recover,
     RevertSnapshot,
 )
+from snapview.core.planning.consolidate import plan_consolidate
 from snapview.core.planning.create import default_snapshot, plan_create, recommended_kind
 from snapview.core.planning.delete import plan_delete
 from snapview.core.planning.edit import plan_edit
 from snapview.core.planning.plans import Act, GetBack, Plan, Refusal, RefusalCode, Step
 from snapview.core.planning.revert import plan_revert
+from snapview.core.planning.under_way import plan_end_job, plan_recover
 from snapview.core.vm import Vm
 
 __all__ = [
@@ -48,5 +53,11 @@ def plan(vm: Vm, operation: Operation) -> Plan | Refusal:
             return plan_delete(vm, operation)
         case EditDescription():
             return plan_edit(vm, operation)
+        case Consolidate():
+            return plan_consolidate(vm, operation)
+        case EndBlockJob():
+            return plan_end_job(vm, operation)
+        case Recover():
+            return plan_recover(vm, operation)
         case _:
             assert_never(operation)

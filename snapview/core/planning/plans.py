@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from snapview.core.moves import Move
 from snapview.core.operations import Operation
 from snapview.core.vm import Vm
 
@@ -23,6 +24,8 @@ class Act(Enum):
     STOP = "stop"
     PAUSE = "pause"
     EDIT = "edit"
+    FINISH = "finish"  # what was under way already is brought to its end
+    ABORT = "abort"  # or taken back
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Plan:
 
     operation: Operation
     steps: tuple[Step, ...]
+    moves: tuple[Move, ...] = ()
     kept: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -72,6 +76,19 @@ class Plan:
     def acts(self) -> frozenset[Act]:
         """The kinds of steps in this plan."""
         return frozenset(step.act for step in self.steps)
+
+    @property
+    def gist(self) -> object:
+        """What a user agreed to; a later plan with another gist has to be shown again.
+
+        New files carry the time in their names, so only those that exist already count.
+        """
+        on_old_files = {Act.MERGE, Act.DISCARD, Act.REVERT}
+        steps = tuple(
+            (step.act, step.disk, step.snapshot, step.files if step.act in on_old_files else ())
+            for step in self.steps
+        )
+        return steps, self.lost
 
 
 class RefusalCode(Enum):
@@ -99,6 +116,13 @@ class RefusalCode(Enum):
     UNREADABLE = "unreadable"
     QUIESCE = "quiesce"
     NOTHING_TO_DO = "nothing-to-do"
+    NO_SPACE = "no-space"
+    SHARED_IMAGE = "shared-image"  # another VM needs it
+    BROKEN_CHAIN = "broken-chain"  # a backing file is missing, loops, or is no plain file
+    BACKUP = "backup"
+    TRANSIENT = "transient"
+    INTERRUPTED = "interrupted"
+    TOO_LATE = "too-late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +167,31 @@ class Rule(Generic[Facts_contra]):
 NO_BLOCK_JOB: Rule[VmFacts] = Rule(
     RefusalCode.BLOCK_JOB,
     lambda f: f.vm.block_jobs,
-    lambda f: f"A block job runs on {', '.join(f.vm.block_jobs)}.",
+    lambda f: f"A block job runs on {', '.join(job.disk for job in f.vm.block_jobs)}.",
     "Wait until it has ended, or finish it.",
 )
+
+
+NO_BACKUP: Rule[VmFacts] = Rule(
+    RefusalCode.BACKUP,
+    lambda f: f.vm.has_backup_job,
+    lambda f: f"A backup of “{f.vm.name}” is running.",
+    "Wait until it has ended.",
+)
+
+NO_INTERRUPTION: Rule[VmFacts] = Rule(
+    RefusalCode.INTERRUPTED,
+    lambda f: f.vm.interruption,
+    lambda f: (
+        f"{f.vm.interruption.what[:1].upper()}{f.vm.interruption.what[1:]} "
+        + ("is under way." if f.vm.interruption.is_alive else "was interrupted.")
+        if f.vm.interruption
+        else ""
+    ),
+    "Finish it, or take it back, first.",
+)
+
+NOT_BUSY = (NO_INTERRUPTION, NO_BLOCK_JOB, NO_BACKUP)
 
 
 def first_refusal(rules: Iterable[Rule[Facts_contra]], facts: Facts_contra) -> Refusal | None:

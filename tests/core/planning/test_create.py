@@ -19,6 +19,7 @@ from snapview.core.planning import (
     recommended_kind,
 )
 from snapview.core.planning.create import CHAIN_LIMIT, LONG_CHAIN, RULES, disk_actions
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import (
     DiskChain,
     DiskLayer,
@@ -76,7 +77,7 @@ CASES = [
     Case(1, internal_vm(), replace(IN, title=" two\n"), instead=replace(IN, title="Two")),
     Case(2, without(DiskChain("sda", (), "cdrom")), IN, {"disks": PLAIN}),
     Case(2, without(replace(disk("x"), is_readonly=True)), DISK_ONLY, {"disks": PLAIN}),
-    Case(3, vm_of(block_jobs=("vda",)), IN, {"block_jobs": ()}),
+    Case(3, vm_of(block_jobs=(BlockJob("vda"),)), IN, {"block_jobs": ()}),
     Case(
         4,
         vm_of(has_managed_save=True, run_state=OFF),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from snapview.core.operations import DeleteSnapshot
 from snapview.core.planning import Act, Plan, Refusal, RefusalCode, plan
 from snapview.core.planning.delete import RULES
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import RunState, Snapshot, SnapshotDisk, SnapshotKind, SnapshotTree, Vm
 from tests.core.planning.cases import (
     TEST_DRIVER,
@@ -79,7 +80,7 @@ SHARED = tree_vm(
 SHORT_RECORD = replace(disk("b2", "b1", "base"), defined=1)
 
 CASES = [
-    Case(0, internal_vm(block_jobs=("vda",)), TWO, {"block_jobs": ()}),
+    Case(0, internal_vm(block_jobs=(BlockJob("vda"),)), TWO, {"block_jobs": ()}),
     Case(
         1,
         internal_vm(has_managed_save=True, run_state=OFF),

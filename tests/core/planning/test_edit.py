@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from snapview.core.operations import EditDescription, join_description, split_description
 from snapview.core.planning import Act, Plan, RefusalCode, plan
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import RunState, SnapshotTree
 from tests.core.planning.cases import (
     check_idempotent,
@@ -40,7 +41,8 @@ def test_only_the_words_change() -> None:
 
 
 def test_a_busy_or_saved_vm_can_be_edited() -> None:
-    vm = internal_vm(block_jobs=("vda",), has_managed_save=True, run_state=RunState.SHUTOFF)
+    busy = (BlockJob("vda"),)
+    vm = internal_vm(block_jobs=busy, has_managed_save=True, run_state=RunState.SHUTOFF)
     assert refusal_of(vm, EDIT) is None
 
 

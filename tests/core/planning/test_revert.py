@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from snapview.core.operations import Afterwards, RevertSnapshot
 from snapview.core.planning import Act, Plan, RefusalCode, plan
 from snapview.core.planning.revert import RULES, ends, safety_of
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import (
     DiskChain,
     DiskLayer,
@@ -76,7 +77,7 @@ UEFI: dict[str, Any] = {"hardware__firmware": "uefi", "hardware__nvram_format": 
 BASE = {"disks": (disk("base"),)}
 
 CASES = [
-    Case(0, internal_vm(block_jobs=("vda",)), SAFELY, {"block_jobs": ()}),
+    Case(0, internal_vm(block_jobs=(BlockJob("vda"),)), SAFELY, {"block_jobs": ()}),
     Case(
         1,
         internal_vm(has_managed_save=True, run_state=OFF),
@@ -292,7 +293,7 @@ VMS = st.builds(
             "has_managed_save": st.booleans(),
             "hardware__blockers": st.just(("a device",)),
             "hardware__firmware": st.just("uefi"),
-            "block_jobs": st.just(("vda",)),
+            "block_jobs": st.just((BlockJob("vda"),)),
             "tree": st.sampled_from([internal_vm().tree, external_vm().tree, SnapshotTree()]),
         },
     ),
