@@ -63,7 +63,7 @@ class Connection(QObject):
         self._operations = Worker(partial(make_host, uri))
         self._asking = Asking(self._reads)
         self.following = Following(
-            uri, self._asking, timing.fingerprint_seconds, self._stands_still
+            uri, self._asking, timing.fingerprint_seconds, self._stands_still, self._is_at_work
         )
         self._list = Repeated(self._start_list)
         self._running: dict[int, Operation] = {}  # by job
@@ -120,12 +120,18 @@ class Connection(QObject):
 
     # -- jobs
 
-    def start(self, job_id: int, operation: Operation) -> None:
-        """Have an operation done; its own connection is opened again first where it broke."""
+    def start(self, job_id: int, operation: Operation, agreed: object = None) -> None:
+        """Have an operation done; its own connection is opened again first where it broke.
+
+        Args:
+            job_id: what its progress and end are told by.
+            operation: what to do.
+            agreed: the gist of the plan that the user has seen; None: nobody was asked.
+        """
 
         def make_job(host: Host) -> Job:
             host.connect()
-            return host.start(operation)
+            return host.start(operation, agreed)
 
         self._running[job_id] = operation
         self._operations.submit(job_id, make_job)
@@ -145,6 +151,31 @@ class Connection(QObject):
                 lambda error: logger.info("Job %d could not be aborted: %s", job_id, error),
             )
         return False
+
+    def limit(
+        self,
+        job_id: int,
+        bytes_per_second: int,
+        then: Callable[[], None],
+        otherwise: Callable[[SnapviewError], None],
+    ) -> None:
+        """Limit the speed of a running job; ``then`` or ``otherwise`` say how that went."""
+        operation = self._running.get(job_id)
+        if operation is None:
+            return
+        uuid = operation.vm_uuid
+
+        def set_limit(host: Host) -> bool:
+            if self._operations.is_under_way(job_id):
+                host.limit(uuid, bytes_per_second)
+                return True
+            return False
+
+        self._asking.ask(set_limit, lambda is_set: then() if is_set else None, otherwise)
+
+    def _is_at_work(self, uuid: str) -> bool:
+        """Whether a job of ours runs on that VM or is about to."""
+        return any(operation.vm_uuid == uuid for operation in self._running.values())
 
     def _stands_still(self, uuid: str) -> bool:
         """Whether a job of ours may make libvirt keep whoever reads that VM waiting.

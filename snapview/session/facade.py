@@ -8,6 +8,7 @@ from functools import partial
 from PySide6.QtCore import QAbstractEventDispatcher, QDeadlineTimer, QObject, Qt, Signal, Slot
 
 from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
+from snapview.core.planning import Plan
 from snapview.session.connection import Connection, Timing
 from snapview.session.garbage import GuiThreadGarbage
 from snapview.session.jobs import Jobs
@@ -34,6 +35,7 @@ class Session(QObject):
     detail_unreadable = Signal(object, str, object)  # VmKey, snapshot, SnapviewError
     job_changed = Signal(object)  # JobView, for each change of a job
     job_removed = Signal(int)  # job id: dismissed
+    limit_refused = Signal(int, object)  # job id, SnapviewError: its speed is as it was
 
     def __init__(
         self,
@@ -49,7 +51,6 @@ class Session(QObject):
         self._connections: dict[str, Connection] = {}
         self._leaving: list[Connection] = []  # until their threads have ended
         self._selected: VmKey | None = None
-        self._newest_first = False
         self._jobs = Jobs(self)
         self._jobs.changed.connect(self.job_changed)
         self._jobs.removed.connect(self.job_removed)
@@ -99,7 +100,6 @@ class Session(QObject):
         # Queued, so that the connection is not dropped while one of its own methods runs.
         connection.left.connect(self._on_left, Qt.ConnectionType.QueuedConnection)
         following = connection.following
-        following.newest_first = self._newest_first
         following.vm_updated.connect(self._on_vm_updated)
         following.vm_gone.connect(self._on_vm_gone)
         following.vm_unreadable.connect(self.vm_unreadable)
@@ -144,13 +144,6 @@ class Session(QObject):
         if key.uri in self._connections:
             self._connections[key.uri].following.read_detail(key.uuid, snapshot)
 
-    def set_newest_first(self, newest_first: bool) -> None:  # noqa: FBT001 - a toggled(bool) slot
-        """Turn the trees round; the visible one arrives as ``vm_updated``."""
-        self._newest_first = newest_first
-        for connection in self._connections.values():
-            connection.following.newest_first = newest_first
-            connection.following.read_visible()
-
     @Slot(object)
     def _on_vm_updated(self, view: VmView) -> None:
         self.vm_updated.emit(view)
@@ -164,15 +157,24 @@ class Session(QObject):
 
     # -- jobs
 
-    def submit(self, key: VmKey, operation: Operation, *, grace_seconds: float = 0) -> int:
+    def submit(
+        self,
+        key: VmKey,
+        operation: Operation,
+        *,
+        planned: Plan | None = None,
+        grace_seconds: float = 0,
+    ) -> int:
         """Have an operation done, and return its job's id.
 
         Args:
             key: the VM.
             operation: what to do.
+            planned: what the user has seen and agreed to. If the VM has changed by then so that
+                the plan is another, the job fails with ``PlanChanged`` and touches nothing.
             grace_seconds: how long to wait, touching nothing, for the user to think again.
         """
-        return self._jobs.add(key, self._name_of(key), operation, grace_seconds)
+        return self._jobs.add(key, self._name_of(key), operation, grace_seconds, planned)
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job; before it runs nothing was touched, a running one is aborted."""
@@ -184,6 +186,18 @@ class Session(QObject):
             self._jobs.end(job_id, Cancelled())
         else:
             self._jobs.refuse_cancel(job_id)
+
+    def limit(self, job_id: int, bytes_per_second: int) -> None:
+        """Limit the speed of a running merge; 0: no limit. ``job_changed`` says when it is so."""
+        job = self._jobs.get(job_id)
+        connection = self._connections.get(job.key.uri) if job else None
+        if connection is not None:
+            connection.limit(
+                job_id,
+                bytes_per_second,
+                lambda: self._jobs.note_limit(job_id, bytes_per_second),
+                partial(self.limit_refused.emit, job_id),
+            )
 
     def start_now(self, job_id: int) -> None:
         """End the grace period of a waiting job."""
@@ -222,7 +236,7 @@ class Session(QObject):
             return
         view = self.view(job.key)
         self._jobs.remember(job.id, view.vm if view and not view.is_stale else None)
-        connection.start(job.id, job.operation)
+        connection.start(job.id, job.operation, job.planned.gist if job.planned else None)
 
     @Slot(int, object)
     def _on_job_progressed(self, job_id: int, progress: Progress) -> None:

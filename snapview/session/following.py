@@ -9,9 +9,11 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 from snapview.core.errors import ConnectionLost, NotFound, SnapviewError
 from snapview.core.layout import TreeLayout, layout_tree
 from snapview.core.operations import Host
+from snapview.core.storage import Storage
 from snapview.core.vm import SnapshotDetail, Vm
 from snapview.session.asking import Asking
 from snapview.session.repeated import Repeated
+from snapview.session.storage_reads import StorageReads, with_known_storage
 from snapview.session.views import VmKey, VmView
 
 
@@ -39,9 +41,20 @@ class Following(QObject):
         asking: Asking,
         fingerprint_seconds: float,
         stands_still: Callable[[str], bool],
+        is_at_work: Callable[[str], bool],
     ) -> None:
+        """Follow the VMs of one connection.
+
+        Args:
+            uri: of the connection.
+            asking: puts the questions.
+            fingerprint_seconds: between two looks at the visible VM.
+            stands_still: whether libvirt would keep a reader of that VM waiting just now.
+            is_at_work: whether a job of ours works on that VM.
+        """
         super().__init__()
         self._stands_still = stands_still
+        self._is_at_work = is_at_work
         self._uri = uri
         self._asking = asking
         self._views: dict[str, VmView] = {}
@@ -50,10 +63,13 @@ class Following(QObject):
         self._owed: set[str] = set()  # VMs whose last read was cut off by a lost connection
         self._problems: dict[str, str] = {}  # told already, by VM
         self._visible: str | None = None
+        self._storages = StorageReads(asking)
+        self._storages.arrived.connect(self._on_storage)
+        self._wants_storage: set[str] = set()  # VMs whose next read is to be followed by it
+        self._copy_bytes_per_second: float | None = None
         self._detail = Repeated(self._start_detail)
         self._detail_wanted = ("", "")
         self._is_polling = False
-        self.newest_first = False
         self._timer = QTimer(self)
         self._timer.setInterval(round(fingerprint_seconds * 1000))
         self._timer.timeout.connect(self._on_timeout)
@@ -77,10 +93,24 @@ class Following(QObject):
             self.read(uuid)
 
     def read(self, uuid: str, then: Callable[[], None] | None = None) -> None:
-        """Read a VM from now on; ``then`` is called when that is over, well or not."""
+        """Read a VM from now on, and its storage afterwards.
+
+        ``then`` is called when the VM was read, well or not; it does not wait for the storage.
+        """
+        self._wants_storage.add(uuid)
+        self._read_vm(uuid, then)
+
+    def _read_vm(self, uuid: str, then: Callable[[], None] | None = None) -> None:
         if uuid not in self._reads:
             self._reads[uuid] = Repeated(partial(self._start_read, uuid))
         self._reads[uuid].want(then)
+
+    def note_speed(self, copy_bytes_per_second: float | None) -> None:
+        """Note how fast earlier merges on this host were, for the plans of the next ones."""
+        self._copy_bytes_per_second = copy_bytes_per_second
+        for uuid, view in list(self._views.items()):
+            if view.vm.storage is not None:
+                self._on_storage(uuid, view.vm.storage)
 
     def read_visible(self) -> None:
         """Read the visible VM, if there is one."""
@@ -124,22 +154,35 @@ class Following(QObject):
     # -- reading a VM
 
     def _start_read(self, uuid: str) -> None:
-        newest_first = self.newest_first
-
         def find(host: Host) -> _Found:
             fingerprint = host.read_fingerprint(uuid)
             vm = host.read_vm(uuid)
-            return _Found(fingerprint, vm, layout_tree(vm.tree, newest_first=newest_first))
+            return _Found(fingerprint, vm, layout_tree(vm.tree))
 
         self._asking.ask(find, partial(self._on_found, uuid), partial(self._on_not_found, uuid))
 
     def _on_found(self, uuid: str, found: _Found) -> None:
         self._fingerprints[uuid] = found.fingerprint
         self._problems.pop(uuid, None)
-        view = VmView(VmKey(self._uri, uuid), found.vm, found.layout)
+        old = self._views.get(uuid)
+        vm = with_known_storage(found.vm, old.vm if old else None)
+        view = VmView(VmKey(self._uri, uuid), vm, found.layout)
         self._views[uuid] = view
         self.vm_updated.emit(view)
+        is_outdated = old is not None and old.vm.storage is not None and vm.storage is None
+        if uuid in self._wants_storage or is_outdated:
+            self._wants_storage.discard(uuid)
+            self._storages.want(uuid)
         self._reads[uuid].settle()
+
+    def _on_storage(self, uuid: str, storage: Storage) -> None:
+        view = self._views.get(uuid)
+        if view is None:
+            return
+        storage = replace(storage, copy_bytes_per_second=self._copy_bytes_per_second)
+        if storage != view.vm.storage:
+            self._views[uuid] = replace(view, vm=replace(view.vm, storage=storage))
+            self.vm_updated.emit(self._views[uuid])
 
     def _on_not_found(self, uuid: str, error: SnapviewError) -> None:
         self._tell_problem(uuid, error)
@@ -170,12 +213,23 @@ class Following(QObject):
             return
         if uuid in self._reads and self._reads[uuid].is_busy:
             return
+        if self._is_others_work(uuid):
+            self._read_vm(uuid)
+            return
         self._is_polling = True
         self._asking.ask(
             lambda host: host.read_fingerprint(uuid),
             partial(self._on_fingerprint, uuid),
             partial(self._on_no_fingerprint, uuid),
         )
+
+    def _is_others_work(self, uuid: str) -> bool:
+        """Whether somebody else is at work on a VM, so that its progress has to be read."""
+        view = self._views.get(uuid)
+        if view is None or self._is_at_work(uuid):
+            return False
+        interruption = view.vm.interruption
+        return bool(view.vm.block_jobs) or (interruption is not None and interruption.is_alive)
 
     def _on_fingerprint(self, uuid: str, fingerprint: str) -> None:
         self._is_polling = False

@@ -9,12 +9,15 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from snapview.core.operations import (
     Cancelled,
+    Consolidate,
+    DeleteSnapshot,
     Done,
     Failed,
     Operation,
     Outcome,
     Progress,
 )
+from snapview.core.planning import Plan
 from snapview.core.undo import is_possible, undo_of
 from snapview.core.vm import Vm
 from snapview.session.views import JobState, JobView, VmKey
@@ -58,11 +61,27 @@ class Jobs(QObject):
         job = self._jobs.get(job_id)
         return job.view if job else None
 
-    def add(self, key: VmKey, vm_name: str, operation: Operation, grace_seconds: float) -> int:
+    def add(
+        self,
+        key: VmKey,
+        vm_name: str,
+        operation: Operation,
+        grace_seconds: float,
+        planned: Plan | None = None,
+    ) -> int:
         """Take a job on; with a grace period nothing happens before that is over."""
         job_id = next(self._numbers)
         state = JobState.WAITING if grace_seconds > 0 else JobState.QUEUED
-        view = JobView(job_id, key, vm_name, operation, state, grace_seconds=grace_seconds)
+        view = JobView(
+            job_id,
+            key,
+            vm_name,
+            operation,
+            state,
+            grace_seconds=grace_seconds,
+            planned=planned,
+            limit_bytes_per_second=_limit_of(operation),
+        )
         job = self._jobs[job_id] = _Job(view)
         if state is JobState.WAITING:
             job.view = replace(view, starts_at=time.monotonic() + grace_seconds)
@@ -96,6 +115,12 @@ class Jobs(QObject):
             self._change(job, state=JobState.RUNNING, started_at=time.monotonic())
         if progress.phase or progress.total_bytes is not None:
             self._change(job, progress=progress)
+
+    def note_limit(self, job_id: int, bytes_per_second: int) -> None:
+        """Note how fast a job's block jobs may be from now on."""
+        job = self._jobs.get(job_id)
+        if job is not None and not job.view.state.is_over:
+            self._change(job, limit_bytes_per_second=bytes_per_second)
 
     def withdraw(self, job_id: int) -> bool:
         """Cancel a job that was not handed over; return whether that was so."""
@@ -178,6 +203,12 @@ class Jobs(QObject):
             job.grace.stop()
             job.grace.deleteLater()
             job.grace = None
+
+
+def _limit_of(operation: Operation) -> int:
+    if isinstance(operation, DeleteSnapshot | Consolidate):
+        return operation.bandwidth_bytes_per_second
+    return 0
 
 
 def _state_of(outcome: Outcome) -> JobState:

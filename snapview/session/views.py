@@ -7,6 +7,7 @@ from enum import Enum
 from snapview.core.errors import SnapviewError
 from snapview.core.layout import TreeLayout
 from snapview.core.operations import Operation, Outcome, Progress
+from snapview.core.planning import Plan
 from snapview.core.vm import HostCapabilities, Vm, VmSummary
 
 
@@ -44,7 +45,10 @@ class ConnectionView:
 
 @dataclass(frozen=True, slots=True)
 class VmView:
-    """A VM as last read, with its tree laid out (on a worker, never on the GUI thread)."""
+    """A VM as last read, with its tree laid out (on a worker, never on the GUI thread).
+
+    ``vm.storage`` follows a moment after the VM itself, and stays None where it cannot be read.
+    """
 
     key: VmKey
     vm: Vm
@@ -84,3 +88,5 @@ class JobView:
     grace_seconds: float = 0
     started_at: float | None = None  # ``time.monotonic()``
     can_cancel: bool = True
+    planned: Plan | None = None  # what the user agreed to; None: nobody was asked, as by an undo
+    limit_bytes_per_second: int = 0  # of its block jobs; 0: no limit

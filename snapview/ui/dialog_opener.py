@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from snapview.core.errors import SnapviewError
-from snapview.core.operations import DeleteSnapshot, Operation
+from snapview.core.operations import DeleteSnapshot
+from snapview.core.planning import Plan
 from snapview.core.vm import Vm
 from snapview.session import Session, VmKey, VmView
 from snapview.settings import Settings
@@ -83,12 +84,12 @@ class DialogOpener(QObject):
         dialog.finished.connect(self._on_finished)
         dialog.open()
 
-    def _on_submitted(self, operation: Operation) -> None:
+    def _on_submitted(self, planned: Plan) -> None:
         if self._key is None:
             return
-        waits = isinstance(operation, DeleteSnapshot)
+        waits = isinstance(planned.operation, DeleteSnapshot)
         grace = self._settings.delete_grace_seconds if waits else 0
-        self._session.submit(self._key, operation, grace_seconds=grace)
+        self._session.submit(self._key, planned.operation, planned=planned, grace_seconds=grace)
 
     def _on_finished(self, _result: QDialog.DialogCode) -> None:
         self._open = self._key = None

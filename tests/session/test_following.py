@@ -94,11 +94,6 @@ def test_an_unreadable_vm_is_told_once_and_recovers(world: FakeWorld, shown: Wit
     shown.wait(lambda: "new" in shown.names())
 
 
-def test_the_tree_can_be_turned_round(shown: Witness) -> None:
-    shown.session.set_newest_first(True)
-    shown.wait(lambda: shown.view().layout == layout_tree(shown.view().vm.tree, newest_first=True))
-
-
 def test_details_are_read(shown: Witness) -> None:
     shown.session.read_detail(WEB, "updated")
     shown.wait(lambda: shown.details == ["updated"])

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from snapview.core.errors import ConnectionLost, HostError, NotFound
+from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
 from snapview.core.operations import (
     Cancelled,
     CreateSnapshot,
@@ -14,14 +14,16 @@ from snapview.core.operations import (
     Done,
     EditDescription,
     Failed,
+    Job,
     Operation,
     Progress,
     RevertSnapshot,
     VmEvent,
 )
+from snapview.core.planning import Plan, plan
 from snapview.session import ConnectionState, JobState
 from tests.conftest import AllowLog
-from tests.fakes import FakeWorld
+from tests.fakes import FakeHost, FakeWorld
 from tests.session.conftest import Open
 from tests.session.witness import DB, NEVER, ONE, WEB, Witness
 
@@ -367,3 +369,66 @@ def test_while_memory_is_written_the_vm_is_not_read(world: FakeWorld, shown: Wit
     world.release_jobs()
     shown.wait_for_job(job_id, JobState.DONE)
     assert shown.view().vm.tree["installed"].title == "Renamed"
+
+
+# -- what was agreed to, and how fast it may be
+
+
+def test_the_host_is_told_what_the_user_agreed_to(
+    world: FakeWorld, quiet: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    start = FakeHost.start
+
+    def listen(host: FakeHost, operation: Operation, agreed: object = None) -> Job:
+        told.append(agreed)
+        return start(host, operation, agreed)
+
+    monkeypatch.setattr(FakeHost, "start", listen)
+    planned = plan(quiet.view().vm, DELETE)
+    assert isinstance(planned, Plan)
+    job_id = quiet.session.submit(WEB, planned.operation, planned=planned)
+    job = quiet.wait_for_job(job_id, JobState.DONE)
+    assert job.planned is planned
+    quiet.do(CREATE)
+    assert told == [planned.gist, None]
+
+
+def test_a_running_merge_is_slowed_down(
+    world: FakeWorld, quiet: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(FakeHost, "limit", lambda _host, _uuid, speed: limits.append(speed))
+    world.hold_jobs()
+    job_id = quiet.session.submit(WEB, replace(DELETE, bandwidth_bytes_per_second=7))
+    quiet.wait(lambda: world.waiting_jobs == 1)
+    assert quiet.job(job_id).limit_bytes_per_second == 7
+    quiet.session.limit(job_id, 1 << 20)
+    quiet.wait(lambda: quiet.job(job_id).limit_bytes_per_second == 1 << 20)
+    world.release_jobs()
+    quiet.wait_for_job(job_id, JobState.DONE)
+    quiet.session.limit(job_id, 3)
+    quiet.session.limit(4711, 3)
+    quiet.do(CREATE)
+    assert limits == [1 << 20], "what is over is not slowed down, nor somebody else's job"
+    assert quiet.job(job_id).limit_bytes_per_second == 1 << 20
+
+
+def test_a_limit_that_is_refused_is_told(
+    world: FakeWorld, quiet: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[tuple[int, SnapviewError]] = []
+    quiet.session.limit_refused.connect(lambda job_id, error: refused.append((job_id, error)))
+    error = HostError("No block job runs.")
+
+    def refuse(_host: FakeHost, _uuid: str, _speed: int) -> None:
+        raise error
+
+    monkeypatch.setattr(FakeHost, "limit", refuse)
+    world.hold_jobs()
+    job_id = quiet.session.submit(WEB, DELETE)
+    quiet.wait(lambda: world.waiting_jobs == 1)
+    quiet.session.limit(job_id, 5)
+    quiet.wait(lambda: refused)
+    assert refused == [(job_id, error)]
+    assert quiet.job(job_id).limit_bytes_per_second == 0

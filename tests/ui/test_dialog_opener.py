@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from snapview.core.errors import HostError
 from snapview.core.operations import DeleteSnapshot, Operation
+from snapview.core.planning import Plan
 from snapview.core.vm import SnapshotTree
 from snapview.session import Session, VmKey
 from snapview.settings import Settings
@@ -32,8 +33,17 @@ class Heard(Session):
         super().__init__(FakeWorld().make_host)
         self.submitted: list[tuple[VmKey, Operation, float]] = []
 
-    def submit(self, key: VmKey, operation: Operation, *, grace_seconds: float = 0) -> int:
+    def submit(
+        self,
+        key: VmKey,
+        operation: Operation,
+        *,
+        planned: Plan | None = None,
+        grace_seconds: float = 0,
+    ) -> int:
         """Note it down."""
+        assert planned is not None
+        assert planned.operation == operation
         self.submitted.append((key, operation, grace_seconds))
         return len(self.submitted)
 

@@ -60,7 +60,10 @@ def submitted(dialog: OperationDialog) -> object:
     spy = QSignalSpy(dialog.submitted)
     click(dialog.go_button)
     assert spy.count() == 1
-    return spy.at(0)[0]
+    planned = spy.at(0)[0]
+    assert planned == dialog.planned
+    assert isinstance(planned, Plan)
+    return planned.operation
 
 
 # -- taking

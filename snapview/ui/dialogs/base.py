@@ -77,10 +77,10 @@ class StyledDialog(QDialog):
 class OperationDialog(StyledDialog):
     """Asks for one operation. Subclasses build the body and say which operation it is.
 
-    Emits ``submitted`` with the complete operation of the plan that was shown.
+    Emits ``submitted`` with the plan that was shown; its operation is complete.
     """
 
-    submitted = Signal(object)  # Operation
+    submitted = Signal(object)  # Plan
 
     def __init__(self, vm: Vm, parent: QWidget | None, title: str, go: tuple[str, str]) -> None:
         """Build the frame; subclasses then fill ``body`` and call ``replan``.
@@ -168,5 +168,5 @@ class OperationDialog(StyledDialog):
     def _on_go(self) -> None:
         self.replan()
         if isinstance(self._planned, Plan):
-            self.submitted.emit(self._planned.operation)
+            self.submitted.emit(self._planned)
             self.accept()
