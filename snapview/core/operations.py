@@ -180,9 +180,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The user cancelled. What was done before that stays done: re-read ``changed``."""
+    """The user cancelled. What was done before that stays done: re-read ``changed``.
+
+    ``remarks`` are sentences on what cannot be as it was, such as a point that is lost.
+    """
 
     changed: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
 
 Outcome = Done | Failed | Cancelled
