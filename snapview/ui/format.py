@@ -1,7 +1,7 @@
 """Figures, times and states as words for the screen. What is unknown is "unknown", never 0."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from PySide6.QtCore import QCoreApplication, QLocale
 
@@ -96,6 +96,14 @@ def time_text(moment: datetime) -> str:
     )
 
 
+def date_text(day: date, today: date | None = None) -> str:
+    """Return a day: "6 December", with the year where it is another one than today's."""
+    month = QLocale().monthName(day.month)
+    if day.year == (today or datetime.now().astimezone().date()).year:
+        return tr("{date} {month}").format(date=day.day, month=month)
+    return tr("{date} {month} {year}").format(date=day.day, month=month, year=day.year)
+
+
 def exact_time_text(moment: datetime) -> str:
     """Return an absolute local time with seconds and the offset from UTC, for tooltips."""
     if moment == EPOCH:
@@ -122,10 +130,14 @@ def duration_text(seconds: float | None) -> str:
 
 
 def rate_text(bytes_per_second: float | None) -> str:
-    """Return a transfer rate: "198 MiB/s"."""
+    """Return a transfer rate: "198 MiB/s", "2.5 MiB/s", "under 0.1 MiB/s"."""
     if bytes_per_second is None:
         return tr("unknown")
-    return f"{bytes_per_second / MIB:.0f} MiB/s"
+    if 0 < bytes_per_second < MIB / 10:
+        return tr("under 0.1 MiB/s")
+    if bytes_per_second >= 9.95 * MIB:
+        return f"{bytes_per_second / MIB:.0f} MiB/s"
+    return f"{bytes_per_second / MIB:.1f}".removesuffix(".0") + " MiB/s"
 
 
 def kind_text(snapshot: Snapshot) -> str:

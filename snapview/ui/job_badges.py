@@ -17,7 +17,7 @@ from snapview.core.operations import (
 from snapview.core.planning import Act
 from snapview.core.vm import Vm
 from snapview.session import JobState, JobView
-from snapview.ui.jobs_strip import removal_acts
+from snapview.ui.job_words import acts_of
 from snapview.ui.snapshot_model import RowBadge
 
 
@@ -42,7 +42,7 @@ def _badges_of(job: JobView, vm: Vm) -> dict[str | None, RowBadge]:
         case RevertSnapshot(snapshot=name):
             return {name: _badge(_tr("reverting to it"), job)}
         case DeleteSnapshot(snapshots=names):
-            merges = Act.DISCARD not in removal_acts(job.operation, vm)
+            merges = Act.DISCARD not in acts_of(job, vm)
             text = _tr("merging") if merges else _tr("discarding")
             if waits:
                 text = _tr("to be merged") if merges else _tr("to be discarded")

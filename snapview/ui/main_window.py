@@ -19,7 +19,8 @@ from snapview.ui.colours import Severity
 from snapview.ui.dialog_opener import DialogOpener
 from snapview.ui.dialogs.about import AboutDialog, CloseDialog, ShortcutsDialog
 from snapview.ui.dialogs.add_connection import AddConnectionDialog
-from snapview.ui.jobs_strip import JobsStrip, summary
+from snapview.ui.job_words import summary
+from snapview.ui.jobs_strip import JobsStrip
 from snapview.ui.page_contents import SESSION_URI, PageAction
 from snapview.ui.snapshot_view import LIVE_ROW
 from snapview.ui.stage import Stage, Subject

@@ -1,6 +1,6 @@
 """Words for sizes, times and states."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -99,6 +99,10 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 def test_rates() -> None:
     assert words.rate_text(198 * MIB) == "198 MiB/s"
+    assert words.rate_text(9.97 * MIB) == "10 MiB/s"
+    assert words.rate_text(2.5 * MIB) == "2.5 MiB/s"
+    assert words.rate_text(1000) == "under 0.1 MiB/s"
+    assert words.rate_text(0) == "0 MiB/s"
     assert words.rate_text(None) == "unknown"
 
 
@@ -121,3 +125,10 @@ def test_every_state_has_words() -> None:
 )
 def test_counts(count: int | None, text: str) -> None:
     assert words.count_text(count) == text
+
+
+def test_days() -> None:
+    today = date(2026, 11, 22)
+    assert words.date_text(date(2026, 12, 6), today) == "6 December"
+    assert words.date_text(date(2027, 1, 6), today) == "6 January 2027"
+    assert words.date_text(date(2025, 12, 6), today) == "6 December 2025"

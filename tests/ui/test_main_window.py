@@ -20,7 +20,7 @@ from snapview.ui.dialogs.describe import DescribeDialog
 from snapview.ui.dialogs.remove import RemoveDialog
 from snapview.ui.dialogs.revert import RevertDialog
 from snapview.ui.dialogs.take_snapshot import TakeSnapshotDialog
-from snapview.ui.jobs_strip import JobRow
+from snapview.ui.job_row import JobRow
 from snapview.ui.theme import apply_style
 from tests.conftest import AllowLog
 from tests.fakes import FakeWorld
