@@ -5,7 +5,7 @@ The state at that snapshot is the frozen image; the created overlay holds what c
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from types import MappingProxyType
@@ -333,6 +333,10 @@ class Vm:
     title: str = ""
     read_at: datetime = EPOCH
     problem: str | None = None
+
+    def with_storage(self, storage: Storage) -> "Vm":
+        """Return the VM with its image files, which are read separately."""
+        return replace(self, storage=storage)
 
     @property
     def state_disks(self) -> tuple[DiskChain, ...]:
