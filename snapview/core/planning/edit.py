@@ -2,13 +2,23 @@
 
 from dataclasses import replace
 
-from snapview.core.operations import EditDescription, plain_text, plain_title
+from snapview.core.marks import with_consistency_of
+from snapview.core.moves import SetDescription
+from snapview.core.operations import (
+    EditDescription,
+    join_description,
+    plain_text,
+    plain_title,
+)
 from snapview.core.planning.plans import Act, Plan, Refusal, RefusalCode, Step
 from snapview.core.vm import Vm
 
 
 def plan_edit(vm: Vm, operation: EditDescription) -> Plan | Refusal:
-    """Plan an edit. libvirt's name stays: it is the tag inside the images."""
+    """Plan an edit. libvirt's name stays: it is the tag inside the images.
+
+    What the description notes of the state's consistency stays as well.
+    """
     snapshot = vm.tree.get(operation.snapshot)
     if snapshot is None:
         return not_found(vm, operation.snapshot)
@@ -19,9 +29,12 @@ def plan_edit(vm: Vm, operation: EditDescription) -> Plan | Refusal:
     if title != snapshot.label and any(title in {s.name, s.title} for s in others):
         reason = f"“{vm.name}” already has a snapshot called “{title}”."
         return Refusal(RefusalCode.NAME_EXISTS, reason, "Choose another name.")
+    description = with_consistency_of(snapshot.description, plain_text(operation.description))
+    text = join_description(snapshot.name, title, description)
     return Plan(
-        operation=replace(operation, title=title, description=plain_text(operation.description)),
+        operation=replace(operation, title=title, description=description),
         steps=(Step(Act.EDIT, "Title and description are changed.", snapshot=snapshot.name),),
+        moves=(SetDescription(snapshot.name, text),),
         kept=("Everything: only the words change",),
         undo="Edit it again.",
     )

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapview.core.operations import EditDescription, join_description, split_description
+from snapview.core.marks import Consistency, Marks, with_marks
+from snapview.core.moves import SetDescription
+from snapview.core.operations import EditDescription, split_description
 from snapview.core.planning import Act, Plan, RefusalCode, plan
 from snapview.core.under_way import BlockJob
 from snapview.core.vm import RunState, SnapshotTree
@@ -88,5 +90,16 @@ def test_a_plan_is_complete_and_comes_back_from_libvirts_description(
     check_idempotent(internal_vm(), operation)
     complete = planned.operation
     assert isinstance(complete, EditDescription)
-    text = join_description("one", complete.title, complete.description)
-    assert split_description("one", text) == (complete.title, complete.description)
+    (move,) = planned.moves
+    assert isinstance(move, SetDescription)
+    assert move.snapshot == "one"
+    assert split_description("one", move.description) == (complete.title, complete.description)
+
+
+def test_what_is_noted_of_the_state_outlives_new_words() -> None:
+    old = with_marks("old words", Marks(Consistency.FROZEN))
+    vm = vm_of(make_vm(tree=SnapshotTree([internal("one", description=old)])))
+    complete = plan_of(vm, EDIT).operation
+    assert isinstance(complete, EditDescription)
+    assert complete.description == "words\nConsistency: file systems frozen"
+    check_idempotent(vm, EDIT)
