@@ -54,12 +54,30 @@ class SetDescription:
 
 @dataclass(frozen=True, slots=True)
 class SetFrozen:
-    """Note in a snapshot's record that a disk's state now lies in another image."""
+    """Note in a snapshot's record that a disk's state now lies in another image.
+
+    ``new_format`` None: it is of the same format as the old one.
+    """
 
     snapshot: str
     target: str
     old_path: str
     new_path: str
+    new_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetActive:
+    """Note in the definition that the VM is started from next time that a disk is on another image.
+
+    libvirt does it itself when a block job of the running VM ends; nothing when it is so already.
+    ``new_format`` None: it is of the same format as the old one.
+    """
+
+    target: str
+    old_path: str
+    new_path: str
+    new_format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +195,7 @@ Move = (
     | ForgetSnapshot
     | SetDescription
     | SetFrozen
+    | SetActive
     | SetCurrent
     | StopVm
     | StartVm

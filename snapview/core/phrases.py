@@ -21,6 +21,7 @@ from snapview.core.moves import (
     RestoreDefinition,
     RestoreMemory,
     RevertByLibvirt,
+    SetActive,
     SetCurrent,
     SetDescription,
     SetFrozen,
@@ -83,6 +84,8 @@ def move_sentence(move: Move) -> str:
         case SetFrozen():
             where = f"{move.target} at “{move.snapshot}”"
             return f"libvirt is told that the state of {where} lies in {_file(move.new_path)}."
+        case SetActive():
+            return f"libvirt is told that {move.target} is on {_file(move.new_path)}."
         case SetCurrent():
             return f"libvirt is told that the VM stands at “{move.snapshot}”."
         case _:
