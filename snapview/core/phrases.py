@@ -71,23 +71,14 @@ def move_sentence(move: Move) -> str:
             return _image_sentence(move)
         case StopVm() | StartVm() | RestoreMemory() | DefineAsAt() | RestoreDefinition():
             return _vm_sentence(move)
+        case ForgetSnapshot() | SetDescription() | SetFrozen() | SetActive() | SetCurrent():
+            return _record_sentence(move)
         case TakeSnapshot():
             return f"The snapshot “{move.name}” is taken."
         case RevertByLibvirt():
             return f"libvirt reverts the VM to “{move.snapshot}”."
         case DeleteByLibvirt():
             return f"libvirt deletes “{move.snapshot}” with its state."
-        case ForgetSnapshot():
-            return f"libvirt's record of “{move.snapshot}” is dropped."
-        case SetDescription():
-            return f"The description of “{move.snapshot}” is written."
-        case SetFrozen():
-            where = f"{move.target} at “{move.snapshot}”"
-            return f"libvirt is told that the state of {where} lies in {_file(move.new_path)}."
-        case SetActive():
-            return f"libvirt is told that {move.target} is on {_file(move.new_path)}."
-        case SetCurrent():
-            return f"libvirt is told that the VM stands at “{move.snapshot}”."
         case _:
             assert_never(move)
 
@@ -99,11 +90,12 @@ def _image_sentence(
         case CommitImages():
             return f"{move.target}: {_file(move.top)} is merged into {_file(move.base)}."
         case PullImages():
-            first, *lower = (layer.path for layer in move.chain)
+            paths = [layer.path for layer in move.chain]
+            first, lower = paths[:1], paths[1:]
             above = lower[: lower.index(move.base)] if move.base in lower else lower
-            return f"{move.target}: {_files(above)} is copied up into {_file(first)}."
+            return f"{move.target}: {_files(above)} is copied up into {_files(first)}."
         case PointTo():
-            onto = _file(move.chain[0].path)
+            onto = _files([layer.path for layer in move.chain[:1]])
             return f"{move.target}: {_file(move.image.path)} is put on {onto}."
         case MakeOverlay():
             new = _file(move.path)
@@ -112,6 +104,25 @@ def _image_sentence(
             return f"The file {_file(move.path)} is removed, unless something still refers to it."
         case EndJob():
             return f"The block job on {move.target} is {'finished' if move.pivot else 'aborted'}."
+        case _:
+            assert_never(move)
+
+
+def _record_sentence(
+    move: ForgetSnapshot | SetDescription | SetFrozen | SetActive | SetCurrent,
+) -> str:
+    match move:
+        case ForgetSnapshot():
+            return f"libvirt's record of “{move.snapshot}” is dropped."
+        case SetDescription():
+            return f"The description of “{move.snapshot}” is written."
+        case SetFrozen():
+            where = f"{move.target} at “{move.snapshot}”"
+            return f"libvirt is told that the state of {where} lies in {_file(move.new_path)}."
+        case SetActive():
+            return f"libvirt is told that {move.target} is on {_file(move.new_path)}."
+        case SetCurrent():
+            return f"libvirt is told that the VM stands at “{move.snapshot}”."
         case _:
             assert_never(move)
 
