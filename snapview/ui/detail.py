@@ -10,6 +10,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWidget
 
 from snapview.core.errors import SnapviewError
+from snapview.core.marks import words_of
 from snapview.core.vm import SnapshotDetail, Vm
 from snapview.session import VmKey, VmView
 from snapview.ui.buttons import LinkButton, button
@@ -143,7 +144,7 @@ class DetailPane(QWidget):
             title=snapshot.label,
             subtitle=f"{time_text(moment)} · {relative_text(moment)}",
             subtitle_tip=exact_time_text(moment),
-            description=snapshot.description,
+            description=words_of(snapshot.description),
             problem=snapshot.problem or "",
             sections=(*sections, *hardware),
             is_editable=True,

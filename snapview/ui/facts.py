@@ -5,11 +5,13 @@ Hides the wording and the comparison of the VM's hardware then and now. No widge
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from PySide6.QtCore import QCoreApplication
 
 from snapview.core.vm import DiskChain, Hardware, Snapshot, SnapshotDisk, SnapshotKind, Vm
 from snapview.ui.format import kind_sentence, run_state_text, snapshot_state_text
+from snapview.ui.retention import consistency_text, is_expired, retention_text
 
 LIVE = ""  # the link to "You are here"
 
@@ -81,6 +83,7 @@ def snapshot_sections(vm: Vm, snapshot: Snapshot) -> tuple[Section, ...]:
         _later(vm, snapshot),
         Fact(_tr("Memory"), (_memory(snapshot),)),
     ]
+    facts[2:2] = _marks(snapshot)
     if snapshot.title and snapshot.title != snapshot.name:
         facts.append(Fact(_tr("Name in virsh"), (Value(snapshot.name, is_path=True),)))
     disks = tuple(_disk(disk) for disk in snapshot.disks if disk.mode != "no")
@@ -88,6 +91,18 @@ def snapshot_sections(vm: Vm, snapshot: Snapshot) -> tuple[Section, ...]:
     if disks:
         sections.append(Section(_tr("Disks"), disks))
     return tuple(sections)
+
+
+def _marks(snapshot: Snapshot) -> list[Fact]:
+    """Return what is noted in the description: how the state is, and how long it is kept."""
+    facts = []
+    if consistency := consistency_text(snapshot):
+        facts.append(Fact(_tr("Consistency"), (Value(consistency),)))
+    now = datetime.now(tz=UTC)
+    if until := retention_text(snapshot, now):
+        is_over = is_expired(snapshot, now)
+        facts.append(Fact(_tr("Retention"), (Value(until, is_difference=is_over),)))
+    return facts
 
 
 def _parent(vm: Vm, snapshot: Snapshot) -> Value:

@@ -13,7 +13,7 @@ from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPixmap,
 from snapview.core.layout import LayoutRow, Line
 from snapview.core.vm import Snapshot, SnapshotKind
 from snapview.ui.colours import Theme
-from snapview.ui.snapshot_columns import is_kept
+from snapview.ui.retention import is_kept
 from snapview.ui.theme import BRANCH_LINE, FIRST_LANE, LANE_WIDTH, LIVE_BRANCH_LINE
 
 LEAST_LANE_WIDTH = 2.0

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
 
 from snapview.core.layout import LayoutRow
+from snapview.core.marks import words_of
 from snapview.core.vm import EPOCH, Snapshot, SnapshotKind, SnapshotState, Vm
 from snapview.ui.format import (
     age_text,
@@ -20,9 +21,9 @@ from snapview.ui.format import (
     run_state_text,
     snapshot_state_text,
 )
+from snapview.ui.retention import consistency_text, retention_text
 
 CONTEXT = "SnapshotTree"
-KEPT_PREFIX = "before revert to "  # titles of the safety snapshots that a revert takes
 
 SortKey = tuple[int, float, str]  # class of the row, number, text
 
@@ -69,20 +70,20 @@ def tr(text: str) -> str:
     return QCoreApplication.translate(CONTEXT, text)
 
 
-def is_kept(snapshot: Snapshot) -> bool:
-    """Whether this is a state kept by a revert, to be shown in the background."""
-    return snapshot.label.startswith(KEPT_PREFIX)
-
-
 def name_text(facts: RowFacts) -> str:
     """Return what the row is called."""
     return tr("You are here") if facts.snapshot is None else facts.snapshot.label
 
 
 def note_text(facts: RowFacts) -> str:
-    """Return the words beside the name: how the live state stands to its snapshot."""
+    """Return the words beside the name: how the live state stands to its snapshot.
+
+    Of a snapshot, what is wrong with its place, or how long it is kept.
+    """
     if facts.snapshot is not None:
-        return tr("parent is missing") if facts.layout.is_cut_off else ""
+        if facts.layout.is_cut_off:
+            return tr("parent is missing")
+        return retention_text(facts.snapshot, facts.now)
     current = facts.vm.tree.get(facts.vm.tree.current) if facts.vm.tree.current else None
     if current is None:
         return tr("no snapshot behind it")
@@ -118,7 +119,7 @@ def _state(facts: RowFacts) -> str:
 def _description(facts: RowFacts) -> str:
     if facts.snapshot is None:
         return note_text(facts)  # in full here; beside the name only where it fits
-    return " ".join(facts.snapshot.description.split())
+    return " ".join(words_of(facts.snapshot.description).split())
 
 
 def _by_text(text: Callable[[RowFacts], str]) -> Callable[[RowFacts], SortKey]:
@@ -196,8 +197,9 @@ def tooltip_text(facts: RowFacts) -> str:
                 name=snapshot.parent
             )
         )
-    if snapshot.description:
-        lines += ["", snapshot.description]
+    lines += filter(None, (consistency_text(snapshot), retention_text(snapshot, facts.now)))
+    if words := words_of(snapshot.description):
+        lines += ["", words]
     return "\n".join(lines)
 
 
@@ -220,6 +222,8 @@ def spoken_text(facts: RowFacts) -> str:
     )
     if facts.layout.is_live:
         words.append(tr("on the path to the live state"))
+    if retention := retention_text(snapshot, facts.now):
+        words.append(retention)
     if snapshot.problem is not None:
         words.append(snapshot.problem)
     return ", ".join(words)

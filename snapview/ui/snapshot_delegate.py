@@ -21,7 +21,8 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from snapview.core.layout import Line
 from snapview.ui.lane_painter import LaneGeometry, LanePainter, NodeShape, RowPicture, node_shape
-from snapview.ui.snapshot_columns import COLUMNS, Column, is_kept
+from snapview.ui.retention import is_kept
+from snapview.ui.snapshot_columns import COLUMNS, Column
 from snapview.ui.snapshot_model import RowBadge, SnapshotModel
 from snapview.ui.snapshot_search import SnapshotSearch
 from snapview.ui.theme import (
@@ -150,10 +151,14 @@ class SnapshotDelegate(QStyledItemDelegate):
         badge = model.badge_at(row)
         if badge is not None:
             self._paint_badge(painter, place, badge)
-        elif snapshot is None or picture.layout.is_cut_off:
-            note_colour = theme.disabled if is_dimmed else theme.secondary
-            is_tag = snapshot is not None
-            self._paint_note(painter, place, model.note_at(row), note_colour, is_tag=is_tag)
+            return
+        note_colour = theme.secondary
+        if model.is_expired_at(row):
+            note_colour = theme.warning.text
+        if is_dimmed:
+            note_colour = theme.disabled
+        is_tag = snapshot is not None
+        self._paint_note(painter, place, model.note_at(row), note_colour, is_tag=is_tag)
 
     def _picture(self, row: int, *, is_dimmed: bool) -> RowPicture:
         """Return what to draw of a row, with the kept states its bends lead to."""

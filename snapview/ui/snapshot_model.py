@@ -24,6 +24,7 @@ from PySide6.QtCore import (
 from snapview.core.layout import LayoutRow
 from snapview.core.vm import Snapshot
 from snapview.session.views import VmView
+from snapview.ui.retention import is_expired
 from snapview.ui.row_changes import RowChanges, ranges, row_changes
 from snapview.ui.snapshot_columns import (
     COLUMNS,
@@ -80,6 +81,7 @@ class SnapshotModel(QAbstractTableModel):
         self._keys: dict[str | None, ShownKey] = {}
         self._row_of: dict[str | None, int] | None = None
         self._texts: dict[tuple[str | None, int], str] = {}
+        self._notes: dict[str | None, str] = {}
         self._badges: Mapping[str | None, RowBadge] = {}
         self._newest_first = False
         self._sort: tuple[int, Qt.SortOrder] | None = None
@@ -123,6 +125,7 @@ class SnapshotModel(QAbstractTableModel):
         self._remove(changes)
         self._view, self._layouts, self._keys = view, layouts, keys
         self._texts.clear()
+        self._notes.clear()
         self._reorder(changes)
         self._insert(changes, names)
         is_reordered = old_order != list(layouts)
@@ -160,6 +163,7 @@ class SnapshotModel(QAbstractTableModel):
     def refresh_ages(self) -> None:
         """Work the ages out anew; happens by itself once a minute."""
         self._texts.clear()
+        self._notes.clear()
         if self._names:
             column = column_number(Column.AGE)
             top, bottom = self.index(0, column), self.index(len(self._names) - 1, column)
@@ -202,8 +206,17 @@ class SnapshotModel(QAbstractTableModel):
         return text
 
     def note_at(self, row: int) -> str:
-        """Return the words beside a row's name."""
-        return note_text(self._facts(row))
+        """Return the words beside a row's name; remembered until the next change."""
+        name = self._names[row]
+        note = self._notes.get(name)
+        if note is None:
+            note = self._notes[name] = note_text(self._facts(row))
+        return note
+
+    def is_expired_at(self, row: int) -> bool:
+        """Whether the row is a kept state that may go."""
+        snapshot = self.snapshot_at(row)
+        return snapshot is not None and is_expired(snapshot, self._clock())
 
     def rowCount(self, parent: Index | None = None) -> int:
         """Return the number of rows; rows have no children."""
@@ -362,6 +375,7 @@ class SnapshotModel(QAbstractTableModel):
     def _forget_places(self) -> None:
         self._row_of = None
         self._texts.clear()
+        self._notes.clear()
 
 
 def column_number(column: Column) -> int:

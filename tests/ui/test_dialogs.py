@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QScrollArea
 from pytestqt.qtbot import QtBot
 
 from snapview.core.errors import HostError
+from snapview.core.marks import marks_of, words_of
 from snapview.core.operations import (
     Afterwards,
     CreateSnapshot,
@@ -253,6 +254,27 @@ def test_describe_changes_the_words(qtbot: QtBot) -> None:
     done = submitted(dialog)
     assert isinstance(done, EditDescription)
     assert (done.title, done.description) == (HOSTILE, "two\nlines")
+
+
+def test_describe_leaves_the_notes_alone(qtbot: QtBot) -> None:
+    marked = "Why.\nConsistency: crash-consistent\nKept until 2031-01-31"
+    tree = SnapshotTree([replace(make_snapshot("a"), description=marked)], "a")
+    vm = replace(VM, tree=tree)
+    dialog = shown(DescribeDialog(vm, "a"), qtbot)
+    assert dialog.description.toPlainText() == "Why."
+    assert dialog.keep.isVisible()
+    assert "31 January 2031" in dialog.keep.text()
+    dialog.description.setPlainText("Because.")
+    kept = submitted(dialog)
+    assert isinstance(kept, EditDescription)
+    assert marks_of(kept.description) == marks_of(marked)
+    assert words_of(kept.description) == "Because."
+    dialog = shown(DescribeDialog(vm, "a"), qtbot)
+    dialog.keep.click()
+    for_ever = submitted(dialog)
+    assert isinstance(for_ever, EditDescription)
+    assert marks_of(for_ever.description) == replace(marks_of(marked), kept_until=None)
+    assert shown(DescribeDialog(VM, "tuned"), qtbot).keep.isHidden()
 
 
 # -- hostile names, keys

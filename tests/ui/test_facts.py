@@ -115,3 +115,16 @@ def test_file_names() -> None:
     assert file_name("/a/b.qcow2") == "b.qcow2"
     assert file_name("pool/volume") == "volume"
     assert file_name("///") == "///"
+
+
+def test_what_the_description_notes_is_a_fact() -> None:
+    marked = "Words.\nConsistency: file systems frozen\nKept until 2020-01-31"
+    vm = make_vm(tree=SnapshotTree([replace(make_snapshot("a"), description=marked)]))
+    sections = snapshot_sections(vm, vm.tree["a"])
+    facts = said(sections)
+    assert facts["Consistency"] == ["File systems were frozen: clean"]
+    assert facts["Retention"] == ["may go since 31 January 2020"]
+    over = next(fact for fact in sections[0].facts if fact.key == "Retention")
+    assert over.values[0].is_difference
+    plain = said(snapshot_sections(make_vm(tree=branching_tree()), branching_tree()["tuned"]))
+    assert {"Consistency", "Retention"}.isdisjoint(plain)

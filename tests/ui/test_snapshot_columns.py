@@ -10,7 +10,6 @@ from snapview.ui.snapshot_columns import (
     COLUMNS,
     Column,
     RowFacts,
-    is_kept,
     note_text,
     spoken_text,
     tooltip_text,
@@ -73,9 +72,19 @@ def test_cut_off_rows_name_the_missing_parent() -> None:
     assert "without a parent" in spoken_text(facts)
 
 
-def test_kept_states_are_those_of_reverts() -> None:
-    assert is_kept(snapshot("x", title="before revert to “tuned”"))
-    assert not is_kept(snapshot("x", title="before load test"))
+def test_kept_states_say_how_long() -> None:
+    marked = "Before the upgrade.\nConsistency: crash-consistent\nKept until 2026-12-06"
+    facts = _facts(snapshot("x", description=marked))
+    assert note_text(facts) == "kept until 6 December"
+    assert _text(facts.snapshot, Column.DESCRIPTION) == "Before the upgrade."
+    said = tooltip_text(facts).split("\n")
+    assert "As after a power cut" in said
+    assert "kept until 6 December" in said
+    assert said[-1] == "Before the upgrade."
+    assert not any("Consistency:" in line for line in said)
+    assert "kept until 6 December" in spoken_text(facts)
+    over = _facts(snapshot("x", description="Kept until 2026-11-20"))
+    assert note_text(over) == "may go since 20 November"
 
 
 def test_live_row_sorts_after_all_snapshots() -> None:

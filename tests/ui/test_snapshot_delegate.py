@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import QRect
-from PySide6.QtGui import QImage, QPainter
+from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionViewItem
 
 from snapview.core.vm import SnapshotTree
@@ -152,3 +152,37 @@ def test_size_hint_has_room_for_everything(
     assert hint.height() == ROW_HEIGHT
     assert hint.width() > 250
     assert 30 < delegate.sizeHint(option, model.index(0, 1)).width() < 80
+
+
+def test_how_long_a_state_is_kept_is_a_tag_and_warns_when_that_is_over(
+    delegate: SnapshotDelegate, model: SnapshotModel
+) -> None:
+    def image(until: str) -> QImage:
+        kept = snapshot("kept", title="before revert to x", description=until)
+        model.set_view(view_of(SnapshotTree([kept], None)))
+        return _grab(delegate, model, "kept")
+
+    def ink(image: QImage) -> list[tuple[int, QColor]]:
+        base = current_theme().base.rgb()
+        places = [(x, y) for x in range(WIDTH) for y in range(ROW_HEIGHT)]
+        return [(x, image.pixelColor(x, y)) for x, y in places if image.pixel(x, y) != base]
+
+    def is_coloured(image: QImage) -> bool:
+        return any(colour.saturation() > 100 and x > 60 for x, colour in ink(image))
+
+    plain, kept, over = image(""), image("Kept until 2026-12-06"), image("Kept until 2026-11-20")
+    ends = [max(x for x, _ in ink(each)) for each in (plain, kept)]
+    assert ends[1] > ends[0] + 60
+    assert is_coloured(over)
+    assert not is_coloured(kept)
+
+
+def test_expired_rows_are_known_by_the_clock(model: SnapshotModel) -> None:
+    states = [
+        snapshot("over", description="Kept until 2026-11-21"),
+        snapshot("last-day", description="Kept until 2026-11-22"),
+        snapshot("other"),
+    ]
+    model.set_view(view_of(SnapshotTree(states, None)))
+    expired = {model.name_at(row) for row in range(model.rowCount()) if model.is_expired_at(row)}
+    assert expired == {"over"}
