@@ -5,12 +5,16 @@ all there is.
 """
 
 import errno
+import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from snapview.core.errors import (
     Conflict,
     ConnectionLost,
     HostError,
+    ImageNotWritable,
     NoSpace,
     NotFound,
     NotInstalled,
@@ -25,6 +29,8 @@ INTERNAL, NO_MEMORY, NO_SUPPORT, NO_CONNECT, INVALID_ARG = 1, 2, 3, 5, 8
 FAILED, RPC, SYSTEM, NO_DOMAIN, AUTH, INVALID, UNSUPPORTED_CONFIG = 9, 39, 38, 42, 45, 55, 67
 TIMEOUT, NO_SNAPSHOT, AUTH_CANCELLED, REVERT_RISKY, ABORTED = 68, 72, 79, 77, 78
 COPY_ACTIVE, UNSUPPORTED, ACCESS_DENIED = 83, 84, 88
+NO_POOL, NO_VOLUME, VOLUME_EXISTS = 49, 50, 90
+NO_CHECKPOINT, NO_BACKUP, BAD_CHECKPOINT = 103, 104, 109
 NO_AGENT, AGENT_UNSYNCED, AGENT_TIMEOUT, AGENT_COMMAND = 86, 97, 112, 113
 
 # https://libvirt.org/drivers.html
@@ -36,6 +42,14 @@ GROUP_ADVICE = (
 )
 
 
+class Translated(Protocol):
+    """Turns libvirt's errors into ours."""
+
+    def __call__(self, doing: str = "") -> AbstractContextManager[None]:
+        """Say what is being done, for the sentence."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LibvirtFault:
     """What libvirt reported: its code, its words, and the system's error number if any."""
@@ -43,6 +57,10 @@ class LibvirtFault:
     code: int
     message: str
     system_errno: int = 0
+
+
+class MissingFile(HostError):
+    """A file or folder that the host was to use does not exist."""
 
 
 _SIMPLE: dict[int, tuple[type[SnapviewError], str, str]] = {
@@ -70,7 +88,21 @@ _SIMPLE: dict[int, tuple[type[SnapviewError], str, str]] = {
         "The VM is busy with another job.",
         "Wait until that job has ended, then try again.",
     ),
-    COPY_ACTIVE: (Conflict, "A disk of the VM is busy with a copy.", "Wait until it has ended."),
+    COPY_ACTIVE: (
+        Conflict,
+        "A disk of the VM is busy with a block job, or that job is not ready yet.",
+        "Wait until it has ended.",
+    ),
+    NO_POOL: (NotFound, "The host does not know this folder.", "Refresh and look at the VM."),
+    NO_VOLUME: (NotFound, "The file does not exist any more.", "Refresh and look at the VM."),
+    VOLUME_EXISTS: (Conflict, "There is such a file already.", "Move it away, then try again."),
+    NO_CHECKPOINT: (NotFound, "The checkpoint does not exist any more.", "Refresh the tree."),
+    NO_BACKUP: (NotFound, "No backup is under way.", "Refresh and look at the VM."),
+    BAD_CHECKPOINT: (
+        HostError,
+        "The history of the VM's incremental backups is broken.",
+        "Let your backup program make a full backup.",
+    ),
     REVERT_RISKY: (
         RevertRisky,
         "The revert would throw away the VM's saved state.",
@@ -113,6 +145,9 @@ def to_error(fault: LibvirtFault, doing: str = "") -> SnapviewError:
         sentence = f"{prefix}The file system of the images is full."
         advice = "Free some space, then try again. Nothing of the VM was lost."
         return NoSpace(sentence, advice=advice, detail=text)
+    if fault.code == SYSTEM and fault.system_errno == errno.ENOENT:
+        sentence = f"{prefix}A file or folder that is needed is missing."
+        return MissingFile(sentence, advice="Look where the images of the VM are.", detail=text)
     known = _SIMPLE.get(fault.code)
     if known is not None:
         kind, sentence, advice = known
@@ -122,12 +157,17 @@ def to_error(fault: LibvirtFault, doing: str = "") -> SnapviewError:
 
 def _by_words(prefix: str, text: str) -> SnapviewError:
     """Turn a catch-all code into a sentence, with QEMU's words where they say the cause."""
+    if re.search('Failed to get .*"[a-z ]+" lock', text):
+        sentence = f"{prefix}Another program has one of the images open."
+        advice = "Stop that program (a backup, a second VM), then try again."
+        return Conflict(sentence, advice=advice, detail=text)
+    if _is_unwritable_image(text):
+        sentence = f"{prefix}The host's QEMU may not write to one of the images."
+        advice = "AppArmor or SELinux forbids it on many hosts. Merging upwards avoids it."
+        return ImageNotWritable(sentence, advice=advice, detail=text)
     if "Permission denied" in text:
         sentence = f"{prefix}The host's QEMU may not use one of the files."
         advice = "Look at the owner of the images and at the host's AppArmor or SELinux messages."
-    elif '"write" lock' in text:
-        sentence = f"{prefix}Another program has one of the images open."
-        advice = "Stop that program (a backup, a second VM), then try again."
     elif "writing VM state" in text or _is_failed_save(text):
         # QEMU says "Input/output error" even of a full disk.
         sentence = f"{prefix}The memory could not be written into the image."
@@ -178,6 +218,12 @@ def to_connect_error(fault: LibvirtFault, uri: str, *, is_installed: bool) -> Sn
 def _is_failed_save(text: str) -> bool:
     """Whether QEMU's job that writes an internal snapshot could not write (libvirt 10.9 on)."""
     return "snapshot-save" in text and "Input/output error" in text
+
+
+def _is_unwritable_image(text: str) -> bool:
+    """Whether QEMU could not open for writing what a block job has to write to (trap 5)."""
+    is_job = re.search("block-?(dev-reopen|-commit|-stream|dev-mirror)", text) is not None
+    return is_job and ("Permission denied" in text or "read-only" in text)
 
 
 def _is_no_driver(uri: str) -> bool:

@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
-from snapview.core.under_way import BlockJob
 from snapview.core.vm import (
     HostCapabilities,
     RunState,
@@ -19,6 +18,9 @@ from snapview.core.vm import (
     VmSummary,
 )
 from snapview.virt.chains import complete_chain
+from snapview.virt.disk_jobs import JobFlag, mirrored_job, to_block_job
+from snapview.virt.disk_xml import Mirror
+from snapview.virt.errormap import Translated
 from snapview.virt.snapshot_text import read_snapshot
 from snapview.virt.xml import BadXml, DomainFacts, parse_domain
 
@@ -37,14 +39,6 @@ RUN_STATES = {  # virDomainState
     6: RunState.CRASHED,
     7: RunState.SUSPENDED,
 }
-
-
-class Translated(Protocol):
-    """Turns libvirt's errors into ours."""
-
-    def __call__(self, doing: str = "") -> AbstractContextManager[None]:
-        """Say what is being done, for the sentence."""
-        ...
 
 
 class Reader:
@@ -99,12 +93,8 @@ class Reader:
         except SnapviewError as error:
             return replace(vm, problem=error.message)
         disks = tuple(complete_chain(disk, tree) for disk in vm.disks)
-        jobs = set(facts.mirrored)
-        if state.is_active:
-            targets = (disk.target for disk in disks if disk.holds_state)
-            jobs |= {target for target in targets if self._has_block_job(domain, target)}
-        block_jobs = tuple(BlockJob(disk) for disk in sorted(jobs))
-        return replace(vm, tree=tree, disks=disks, block_jobs=block_jobs)
+        vm = replace(vm, tree=tree, disks=disks, checkpoints=self._checkpoints(domain))
+        return self._with_jobs(domain, vm, facts.mirrors) if state.is_active else vm
 
     def fingerprint(self, domain: Any) -> str:
         """Read name, state, snapshot names and the current one: 1 ms even for hundreds."""
@@ -162,11 +152,28 @@ class Reader:
         name = str(handle.getName())
         return Snapshot(name, title=name, problem=problem)
 
-    def _has_block_job(self, domain: Any, target: str) -> bool:
-        info: dict[str, object] = {}
+    def _checkpoints(self, domain: Any) -> tuple[str, ...]:
+        names: list[str] = []
         with _if_told(), self._translated():
-            info = domain.blockJobInfo(target, 0)
-        return bool(info)
+            names = [str(checkpoint.getName()) for checkpoint in domain.listAllCheckpoints(0)]
+        return tuple(sorted(names))
+
+    def _with_jobs(self, domain: Any, vm: Vm, mirrors: Iterable[Mirror]) -> Vm:
+        """Add what is under way on the disks; a busy VM does not tell of all."""
+        jobs = {each.disk: mirrored_job(each) for each in mirrors}
+        for disk in vm.disks:
+            if disk.holds_state:
+                with _if_told(), self._translated():
+                    info = domain.blockJobInfo(disk.target, int(JobFlag.JOB_INFO_BANDWIDTH_BYTES))
+                    if info:
+                        known = jobs.get(disk.target)
+                        is_ready = known is not None and known.is_ready
+                        jobs[disk.target] = to_block_job(disk.target, info, is_ready=is_ready)
+        has_backup = False
+        with _if_told(), self._translated():
+            has_backup = bool(domain.backupGetXMLDesc(0))
+        found = tuple(job for _target, job in sorted(jobs.items()))
+        return replace(vm, block_jobs=found, has_backup_job=has_backup)
 
 
 @contextmanager

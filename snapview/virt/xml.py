@@ -6,7 +6,7 @@ so they are taken as hostile: no document types, no entities, and whatever is mi
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape  # that of xml.sax loads urllib, ssl and email: 20 ms
@@ -22,6 +22,7 @@ from snapview.core.vm import (
     SnapshotKind,
     SnapshotState,
 )
+from snapview.virt.disk_xml import Mirror, chains_of, layer_of, mirrors_of, target_of
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
@@ -52,7 +53,7 @@ class DomainFacts:
     name: str
     title: str
     hardware: Hardware
-    mirrored: tuple[str, ...]  # targets of disks with a copy or active commit under way
+    mirrors: tuple[Mirror, ...]
 
 
 def parse_xml(text: str) -> ET.Element:
@@ -78,14 +79,35 @@ def parse_domain(text: str) -> DomainFacts:
     root = parse_xml(text)
     devices = root.find("devices")
     disks = devices.findall("disk") if devices is not None else []
-    mirrored = tuple(_target(disk) for disk in disks if disk.find("mirror") is not None)
     return DomainFacts(
         uuid=root.findtext("uuid", ""),
         name=root.findtext("name", ""),
         title=" ".join(root.findtext("title", "").split()),
         hardware=_hardware(root),
-        mirrored=mirrored,
+        mirrors=tuple(mirrors_of(disks)),
     )
+
+
+def parse_disks(text: str) -> tuple[DiskChain, ...]:
+    """Read only the disks of a domain's XML: several times faster for hundreds of VMs.
+
+    Raises:
+        BadXml: the document cannot be read.
+    """
+    is_plain = "<!" not in text and text.count("<devices>") == 1
+    if is_plain:
+        return tuple(_quick_disks(text))
+    return parse_domain(text).hardware.disks
+
+
+def find_disk(text: str, target: str) -> ET.Element | None:
+    """Return a disk's element in a domain's XML.
+
+    Raises:
+        BadXml: the document cannot be read.
+    """
+    disks = parse_xml(text).findall("devices/disk")
+    return next((disk for disk in disks if target_of(disk) == target), None)
 
 
 def parse_snapshot(text: str) -> Snapshot:
@@ -99,7 +121,7 @@ def parse_snapshot(text: str) -> Snapshot:
     """
     head, domain = _split_domain(text)
     root = parse_xml(head)
-    chains = _quick_disks(domain) if domain else _chains(root.findall("domain/devices/disk"))
+    chains = _quick_disks(domain) if domain else chains_of(root.findall("domain/devices/disk"))
     name = root.findtext("name")
     if not name:
         raise BadXml("the snapshot has no name")
@@ -229,7 +251,7 @@ def _split_domain(text: str) -> tuple[str, str]:
 def _quick_disks(domain: str) -> list[DiskChain]:
     """Read only the disks of the domain inside a snapshot."""
     blocks = re.findall(r"<disk[\s>].*?</disk>", domain[domain.find("<devices>") :], re.DOTALL)
-    return _chains(parse_xml(f"<devices>{''.join(blocks)}</devices>").findall("disk"))
+    return chains_of(parse_xml(f"<devices>{''.join(blocks)}</devices>").findall("disk"))
 
 
 def _snapshot_disks(
@@ -241,7 +263,7 @@ def _snapshot_disks(
     found = []
     for element in parent.findall("disk"):
         target, mode = element.get("name", ""), element.get("snapshot", "internal")
-        overlay = _layer(element) if mode == "external" else None
+        overlay = layer_of(element) if mode == "external" else None
         found.append(SnapshotDisk(target, mode, frozen.get(target), overlay))
     return tuple(found)
 
@@ -267,57 +289,6 @@ def moment(text: str | None) -> datetime:
         return EPOCH
 
 
-def _target(disk: ET.Element) -> str:
-    """Return a disk's target, such as vda."""
-    target = disk.find("target")
-    return target.get("dev", "") if target is not None else ""
-
-
-def _layer(element: ET.Element) -> DiskLayer | None:
-    """Read the image of a disk or of a backing store; None for an empty drive."""
-    source = element.find("source")
-    if source is None or not source.attrib:
-        return None
-    kind = element.get("type", "file")
-    name: dict[str, Callable[[], str]] = {
-        "file": lambda: source.get("file", ""),
-        "volume": lambda: f"{source.get('pool', '')}/{source.get('volume', '')}",
-        "network": lambda: f"{source.get('protocol', '')}:{source.get('name', '')}",
-        "block": lambda: source.get("dev", ""),
-        "dir": lambda: source.get("dir", ""),
-    }
-    # Of a kind that is not known here, such as nvme, it is known that there is a disk.
-    path = name.get(kind, lambda: kind)()
-    driver = element.find("driver")
-    of_format = element.find("format")
-    recorded = driver if driver is not None else of_format
-    layer_format = recorded.get("type") if recorded is not None else None
-    return DiskLayer(path, layer_format, kind) if path else None
-
-
-def _chains(disks: Iterable[ET.Element]) -> list[DiskChain]:
-    """Read disks with their chains, the active image first."""
-    chains = []
-    for disk in disks:
-        layers: list[DiskLayer] = []
-        at: ET.Element | None = disk
-        while at is not None and (layer := _layer(at)) is not None:
-            layers.append(layer)
-            at = at.find("backingStore")
-        chains.append(
-            DiskChain(
-                target=_target(disk),
-                layers=tuple(layers),
-                device=disk.get("device", "disk"),
-                is_readonly=disk.find("readonly") is not None,
-                defined=len(layers),
-                # libvirt ends a chain that it has walked with an empty <backingStore/>
-                is_complete=at is not None and bool(layers),
-            )
-        )
-    return chains
-
-
 def _hardware(domain: ET.Element) -> Hardware:
     """Read the hardware from a ``<domain>`` element."""
     devices = domain.find("devices")
@@ -331,7 +302,7 @@ def _hardware(domain: ET.Element) -> Hardware:
         machine=machine.get("machine", "") if machine is not None else "",
         firmware=firmware,
         nvram_format=nvram_format,
-        disks=tuple(_chains(devices.findall("disk"))),
+        disks=tuple(chains_of(devices.findall("disk"))),
         interfaces=len(devices.findall("interface")),
         blockers=_blockers(devices),
         has_guest_agent=any(

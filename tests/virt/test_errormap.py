@@ -10,6 +10,7 @@ from snapview.core.errors import (
     Conflict,
     ConnectionLost,
     HostError,
+    ImageNotWritable,
     NoSpace,
     NotFound,
     NotInstalled,
@@ -44,7 +45,12 @@ CODES = [
     (errormap.ACCESS_DENIED, NotPermitted),
     (errormap.AUTH, NotPermitted),
     (errormap.AUTH_CANCELLED, NotPermitted),
-    (109, HostError),  # checkpoint inconsistent: the history of backups, not of snapshots
+    (errormap.NO_POOL, NotFound),
+    (errormap.NO_VOLUME, NotFound),
+    (errormap.VOLUME_EXISTS, Conflict),
+    (errormap.NO_CHECKPOINT, NotFound),
+    (errormap.NO_BACKUP, NotFound),
+    (errormap.BAD_CHECKPOINT, HostError),
     (9999, HostError),
 ]
 
@@ -68,6 +74,12 @@ CONSTANTS = {
     "COPY_ACTIVE": "BLOCK_COPY_ACTIVE",
     "UNSUPPORTED": "OPERATION_UNSUPPORTED",
     "ACCESS_DENIED": "ACCESS_DENIED",
+    "NO_POOL": "NO_STORAGE_POOL",
+    "NO_VOLUME": "NO_STORAGE_VOL",
+    "VOLUME_EXISTS": "STORAGE_VOL_EXIST",
+    "NO_CHECKPOINT": "NO_DOMAIN_CHECKPOINT",
+    "NO_BACKUP": "NO_DOMAIN_BACKUP",
+    "BAD_CHECKPOINT": "CHECKPOINT_INCONSISTENT",
     "NO_AGENT": "AGENT_UNRESPONSIVE",
     "AGENT_UNSYNCED": "AGENT_UNSYNCED",
     "AGENT_TIMEOUT": "AGENT_COMMAND_TIMEOUT",
@@ -122,7 +134,6 @@ def test_a_full_disk_is_one_whoever_met_it(fault: LibvirtFault) -> None:
     ("text", "word"),
     [
         ("Could not open '/a': Permission denied", "may not use"),
-        ('Failed to get "write" lock', "Another program"),
         ("Invalid job ID 'a b'", "name"),
         ("Error while writing VM state: Input/output error", "memory"),
         ("something  else\n", "libvirt said: something else"),
@@ -133,6 +144,39 @@ def test_of_a_catch_all_code_qemus_words_say_the_cause(code: int, text: str, wor
     assert type(error) is HostError
     assert word in error.message
     assert error.detail == text
+
+
+COMMAND = "internal error: unable to execute QEMU command"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{COMMAND} 'blockdev-reopen': Could not reopen file: Permission denied",
+        f"{COMMAND} 'block-commit': Could not reopen file: Permission denied",
+        f"{COMMAND} 'block-commit': Block node is read-only",
+        f"{COMMAND} 'block-stream': Block node is read-only",
+    ],
+)
+def test_an_image_that_qemu_may_not_write_to_has_a_way_out(text: str) -> None:
+    error = to_error(LibvirtFault(errormap.INTERNAL, text), "merge the images")
+    assert type(error) is ImageNotWritable
+    assert "upwards" in error.advice
+
+
+@pytest.mark.parametrize("lock", ['"write"', 'shared "write"', '"consistent read"'])
+def test_an_image_that_somebody_has_open_is_a_conflict(lock: str) -> None:
+    text = f"{COMMAND} 'blockdev-add': Failed to get {lock} lock\nIs another process using it?"
+    error = to_error(LibvirtFault(errormap.INTERNAL, text))
+    assert type(error) is Conflict
+    assert "Another program" in error.message
+
+
+def test_a_missing_file_is_told_from_other_failures_of_the_system() -> None:
+    missing = LibvirtFault(errormap.SYSTEM, "cannot open directory", errno.ENOENT)
+    assert type(to_error(missing)) is errormap.MissingFile
+    denied = LibvirtFault(errormap.SYSTEM, "cannot open directory", errno.EACCES)
+    assert type(to_error(denied)) is HostError
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from snapview.core.vm import (
     SnapshotTree,
 )
 from snapview.virt.chains import complete_chain
+from snapview.virt.disk_xml import Mirror
 from snapview.virt.snapshot_text import read_snapshot
 from snapview.virt.xml import (
     BadXml,
@@ -79,7 +80,7 @@ def test_a_plain_vm(generation: str, name: str) -> None:
     assert hardware.interfaces == 1
     assert hardware.blockers == ()
     assert hardware.os_name == "Debian 13"
-    assert facts.mirrored == ()
+    assert facts.mirrors == ()
     disks = {disk.target: disk for disk in hardware.disks}
     assert set(disks) == {"vda", "vdb", "hda"}
     assert names(disks["vda"]) == ["vda.qcow2"]
@@ -158,7 +159,7 @@ def test_a_disk_of_any_kind_is_known_to_be_there(disk: str, layer: DiskLayer | N
 
 def test_what_is_missing_is_unknown() -> None:
     facts = parse_domain("<domain/>")
-    assert (facts.uuid, facts.name, facts.title, facts.mirrored) == ("", "", "", ())
+    assert (facts.uuid, facts.name, facts.title, facts.mirrors) == ("", "", "", ())
     hardware = facts.hardware
     assert (hardware.vcpus, hardware.memory_bytes, hardware.disks) == (None, None, ())
     for size in ("x", "", "-1", "9" * 5000, "１" * 3):
@@ -178,7 +179,8 @@ def test_what_forbids_saving_the_memory_is_named_once() -> None:
 
 def test_a_copy_under_way_is_seen() -> None:
     disk = "<disk><target dev='vda'/><mirror type='file' job='copy'/></disk>"
-    assert parse_domain(f"<domain><devices>{disk}</devices></domain>").mirrored == ("vda",)
+    mirrors = parse_domain(f"<domain><devices>{disk}</devices></domain>").mirrors
+    assert mirrors == (Mirror("vda", "copy"),)
 
 
 # Snapshots
