@@ -59,14 +59,13 @@ class _Table:
         self._used = 0  # bytes of the chunk
 
     def next_name(self) -> str:
-        """Read one entry; its length is a multiple of eight bytes."""
+        """Read one entry; each begins at a multiple of eight bytes."""
+        self._take(-self._taken % 8)
         entry = _ENTRY.unpack(self._take(_ENTRY.size))
         id_bytes, name_bytes, extra_bytes = entry[2], entry[3], entry[8]
         self._take(extra_bytes)
         self._take(id_bytes)
-        name = self._take(name_bytes).decode("utf-8", errors="replace")
-        self._take(-self._taken % 8)
-        return name
+        return self._take(name_bytes).decode("utf-8", errors="replace")
 
     def _take(self, size: int) -> bytes:
         if self._start + self._taken + size > LARGEST_FILE_BYTES:

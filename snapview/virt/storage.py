@@ -45,7 +45,7 @@ POOL_PREFIX = "snapview-files-"
 LEFT_BEHIND_SECONDS = 3600  # a pool of ours this old is one of a snapview that was killed
 
 _TRIES = 5
-_MOST_DOTS = 64
+_MOST_DOTS = 16
 _CHUNK_BYTES = 256 << 10
 
 

@@ -12,7 +12,14 @@ from contextlib import contextmanager
 from enum import IntFlag
 from typing import Any, Protocol
 
-from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError, Unsupported
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    NotFound,
+    SnapviewError,
+    Unsupported,
+)
 from snapview.core.vm import DiskLayer
 from snapview.virt.disk_jobs import DiskJobs
 from snapview.virt.errormap import Translated
@@ -84,10 +91,15 @@ def open_workbench(
 
     Raises:
         Unsupported: an image that is no file, or whose format is not recorded.
-        Conflict: something else has one of the images open.
+        Conflict: something else has one of the images open, or there is such a workbench already.
         SnapviewError: whatever libvirt refused.
     """
     xml = build_workbench(definition(), uuid, disks)
+    if find_jobs(host, uuid) is not None:
+        raise Conflict(
+            "Another snapview is merging images of this VM.",
+            advice="Wait until it has ended; the merge of one that was killed ends by itself.",
+        )
     with host.translated("open the images"):
         flags = StartFlag.PAUSED | StartFlag.AUTODESTROY
         domain = host.connection().createXML(xml, int(flags))
