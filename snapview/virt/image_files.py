@@ -147,19 +147,17 @@ def aliases(folders: Iterable[Folder], known: Iterable[str | None]) -> dict[str,
     Of such a pair, the name that definitions and records use is the usual one. Where they use
     both, neither is replaced: see ``doubtful``.
     """
-    known, found = set(known), {}
-    for one, other in _twins(folders):
-        usual, odd = (one, other) if one in known or other not in known else (other, one)
-        if odd not in known and usual not in found:
-            found[odd] = usual
+    known, found = set(known), dict[str, str]()
+    for paths in _same_folders(folders):
+        usual = next((path for path in paths if path in known), paths[0])
+        found |= {path: usual for path in paths if path != usual and path not in known}
     return found
 
 
 def doubtful(folders: Iterable[Folder], known: Iterable[str | None]) -> frozenset[str]:
     """Return folders that definitions and records know by two names: nothing is proven there."""
-    known = set(known)
-    pairs = [pair for pair in _twins(folders) if known.issuperset(pair)]
-    return frozenset(folder for pair in pairs for folder in pair)
+    usual = [set(known).intersection(paths) for paths in _same_folders(folders)]
+    return frozenset(path for paths in usual if len(paths) > 1 for path in paths if path)
 
 
 def to_follow(
@@ -195,22 +193,25 @@ def layers_of(disks: Iterable[DiskChain]) -> tuple[DiskLayer, ...]:
     return tuple(layer for disk in disks for layer in disk.layers if layer.type == "file")
 
 
-def _twins(folders: Iterable[Folder]) -> list[tuple[str, str]]:
-    """Return pairs of folders that are one: the same names, and an unchanged file in common."""
-    by_names: dict[frozenset[str], list[Folder]] = {}
+def _same_folders(folders: Iterable[Folder]) -> list[list[str]]:
+    """Return the names of folders that have several; at least one file must be the same."""
+    found: list[list[Folder]] = []
     for folder in folders:
-        if folder.volumes:
-            by_names.setdefault(frozenset(folder.volumes), []).append(folder)
-    return [
-        (one.path, other.path)
-        for same in by_names.values()
-        for number, one in enumerate(same)
-        for other in same[number + 1 :]
-        if any(
-            volume.stamp and volume.stamp == other.volumes[name].stamp
-            for name, volume in one.volumes.items()
-        )
-    ]
+        for group in found:
+            if _is_same(group[0], folder):
+                group.append(folder)
+                break
+        else:
+            found.append([folder])
+    return [[folder.path for folder in group] for group in found if len(group) > 1]
+
+
+def _is_same(one: Folder, other: Folder) -> bool:
+    """Whether two folders hold the same names, and an unchanged file in common."""
+    return one.volumes.keys() == other.volumes.keys() and any(
+        volume.stamp and volume.stamp == other.volumes[name].stamp
+        for name, volume in one.volumes.items()
+    )
 
 
 def _renamed(path: str | None, other_names: Mapping[str, str]) -> str | None:
