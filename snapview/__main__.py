@@ -141,7 +141,11 @@ def make_host(uri: str) -> "LibvirtHost":
             "then snapview again.",
             detail=str(error),
         ) from error
-    return LibvirtHost(uri)
+    from platformdirs import user_state_path
+
+    from snapview.journal import FileJournal
+
+    return LibvirtHost(uri, FileJournal(user_state_path("snapview") / "journal"))
 
 
 def make_lab() -> "DemoLab":

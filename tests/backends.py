@@ -13,6 +13,7 @@ from snapview.core.vm import SnapshotKind, Vm
 from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
 from tests.fakes import FakeWorld
+from tests.journals import new_journal
 from tests.lab import Lab
 
 
@@ -134,7 +135,8 @@ def fake_backend(world: FakeWorld) -> Backend:
 
 def driver_backend() -> Backend:
     """The VM of libvirt's own test driver; both connections see the same."""
-    host, second = LibvirtHost("test:///default"), LibvirtHost("test:///default")
+    journal = new_journal()
+    host, second = (LibvirtHost("test:///default", journal) for _ in range(2))
     host.connect()
     second.connect()
     uuid = host.list_vms()[0].uuid
@@ -145,6 +147,6 @@ def lab_backend(lab: Lab, *, running: bool = True, **options: object) -> Backend
     """A new real VM."""
     name = lab.unique_name("contract")
     uuid = lab.make_vm(name, running=running, **options)  # type: ignore[arg-type]
-    host = LibvirtHost(lab.uri)
+    host = LibvirtHost(lab.uri, lab.journal)
     host.connect()
     return Backend(host, uuid, VirshClient(lab, name), has_guest=True, name=name, lab=lab)

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from snapview.demo import daemon as daemon_module
 from snapview.demo.daemon import PrivateDaemon
+from tests.journals import new_journal
 
 GUEST = Path(daemon_module.__file__).with_name("guest.bin")
 READY = "snapview demo guest ready"
@@ -71,8 +72,11 @@ class Lab:
     in ``images/NAME`` of the lab's folder.
     """
 
+    folder_mode = "0700"
+
     def __init__(self, daemon: PrivateDaemon) -> None:
         self.daemon = daemon
+        self.journal = new_journal()
         self.vm_names: list[str] = []
         self._numbers = itertools.count(1)
         self._guest_disk = daemon.images / "guest.raw"
@@ -119,7 +123,7 @@ class Lab:
 
         The first disk, vda, boots the guest; the others are empty. ``extra_devices`` is XML.
         """
-        self._as_account("install", "-d", "-m", "0700", str(self.vm_folder(name)))
+        self._as_account("install", "-d", "-m", self.folder_mode, str(self.vm_folder(name)))
         targets = [f"vd{chr(ord('a') + index)}" for index in range(disks)]
         files = [self.vm_folder(name) / f"{target}.{disk_format}" for target in targets]
         for file in files:

@@ -8,12 +8,14 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import libvirt
 
 from snapview.core.errors import ConnectionLost, NotFound
+from snapview.core.journal import Journal
 from snapview.core.operations import (
     ConnectionClosed,
     HostEvent,
@@ -37,6 +39,7 @@ from snapview.virt.job import SteppedJob
 from snapview.virt.port import LibvirtVm
 from snapview.virt.reading import Reader
 from snapview.virt.storage_reading import read_storage
+from snapview.virt.unfinished import Unfinished
 from snapview.virt.workbench import find_jobs, is_workbench
 from snapview.virt.xml import (
     BadXml,
@@ -71,15 +74,18 @@ class LibvirtHost:
 
     Args:
         uri: a libvirt URI.
+        journal: where this account writes down what it is doing.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, journal: Journal) -> None:
         self._uri = uri
+        self._journal = journal
         self._conn: Any = None
         self._capabilities = HostCapabilities()
         self._callback: Callable[[HostEvent], None] | None = None
         self._event_ids: list[int] = []
         self._reader = Reader(self.translated, _event_loop.paused)
+        self._unfinished = Unfinished(journal, uri, lambda uuid: LibvirtVm(self, uuid).thaw())
 
     @property
     def uri(self) -> str:
@@ -217,12 +223,14 @@ class LibvirtHost:
         return tuple(sorted(found, key=lambda vm: (vm.name.casefold(), vm.uuid)))
 
     def read_vm(self, uuid: str) -> Vm:
-        """Read everything of one VM.
+        """Read everything of one VM; thaw it where an interrupted snapshot left it frozen.
 
         Raises:
             NotFound: it does not exist any more.
         """
-        return self._reader.vm(self.domain(uuid), self._capabilities)
+        vm = self._reader.vm(self.domain(uuid), self._capabilities)
+        found = self._unfinished.interruption(uuid)
+        return vm if found is None else replace(vm, interruption=found)
 
     def read_fingerprint(self, uuid: str) -> str:
         """Read state, snapshot names and the current one: 1 ms even for hundreds.
@@ -230,7 +238,7 @@ class LibvirtHost:
         Raises:
             NotFound: the VM does not exist any more.
         """
-        return self._reader.fingerprint(self.domain(uuid))
+        return self._reader.fingerprint(self.domain(uuid)) + self._unfinished.fingerprint(uuid)
 
     def read_detail(self, uuid: str, snapshot: str) -> SnapshotDetail:
         """Read the VM's hardware at the time of a snapshot.

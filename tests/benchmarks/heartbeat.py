@@ -24,6 +24,7 @@ from snapview.session import JobState, Session, VmKey
 from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
 from snapview.virt.host import LibvirtHost
+from tests.journals import new_journal
 
 BEAT_MS = 5
 TAKEN = "taken"
@@ -63,7 +64,8 @@ class Patient:
 
     def __init__(self, uri: str, uuid: str) -> None:
         self.key = VmKey(uri, uuid)
-        self.session = Session(LibvirtHost)
+        journal = new_journal()
+        self.session = Session(lambda uri: LibvirtHost(uri, journal))
         self.window = MainWindow(self.session, Settings.load(), lambda _settings: None)
         self.heartbeat = Heartbeat()
         self.found: dict[str, dict[str, float]] = {}

@@ -44,7 +44,7 @@ def bare_libvirt(uri: str, uuid: str) -> Iterator[tuple[Callable[[], float], int
 
 @pytest.fixture
 def host(lab9: Lab) -> Iterator[LibvirtHost]:
-    opened = LibvirtHost(lab9.uri)
+    opened = LibvirtHost(lab9.uri, lab9.journal)
     opened.connect()
     yield opened
     opened.close()

@@ -21,6 +21,7 @@ from snapview.demo.lab_vm import LabCancelled
 from snapview.demo.processes import processes
 from snapview.demo.recipes import RECIPES, GoBack, Take, VmRecipe
 from snapview.virt.host import LibvirtHost
+from tests.journals import new_journal
 from tests.lab import Lab
 from tests.lab_fixtures import REAPER
 
@@ -39,14 +40,18 @@ SMALL = (
     VmRecipe("demo-b", "B", "", is_running=False),
 )
 
+
+def open_host(uri: str) -> LibvirtHost:
+    return LibvirtHost(uri, new_journal())
+
+
 # Makes the small lab in a process of its own, and says each step on stdout.
 MAKE_SMALL = """
 import sys
 from pathlib import Path
 from snapview.demo.lab import DemoLab
-from snapview.virt.host import LibvirtHost
-from tests.demo.test_lab import SMALL, REAPER
-lab = DemoLab(LibvirtHost, Path(sys.argv[1]), recipes=SMALL, launcher=REAPER)
+from tests.demo.test_lab import SMALL, REAPER, open_host
+lab = DemoLab(open_host, Path(sys.argv[1]), recipes=SMALL, launcher=REAPER)
 lab.ensure(lambda progress: print(progress.phase, flush=True))
 """
 
@@ -61,7 +66,7 @@ def folder(lab9: Lab) -> Iterator[Path]:
 
 @pytest.fixture
 def lab(folder: Path) -> Iterator[DemoLab]:
-    made = DemoLab(LibvirtHost, folder, recipes=SMALL, launcher=REAPER)
+    made = DemoLab(open_host, folder, recipes=SMALL, launcher=REAPER)
     yield made
     made.remove()
 
@@ -93,7 +98,7 @@ def silent(_progress: Progress) -> None:
 
 
 def read_all(uri: str) -> dict[str, Vm]:
-    host = LibvirtHost(uri)
+    host = open_host(uri)
     host.connect()
     try:
         return {vm.name: host.read_vm(vm.uuid) for vm in host.list_vms()}
@@ -113,7 +118,7 @@ def parents_of(recipe: VmRecipe) -> dict[str, str | None]:
 
 
 def test_the_whole_lab(folder: Path, lab9: Lab) -> None:
-    lab = DemoLab(LibvirtHost, folder, launcher=REAPER)
+    lab = DemoLab(open_host, folder, launcher=REAPER)
     phases: list[str] = []
     try:
         uri = lab.ensure(lambda progress: phases.append(progress.phase))
@@ -192,7 +197,7 @@ def test_what_was_made_is_found_and_started_again(lab: DemoLab, folder: Path) ->
     before = read_all(uri)
     virsh(uri, "destroy", "demo-a")
     virsh(uri, "snapshot-create-as", "demo-b", "mine")
-    assert DemoLab(LibvirtHost, folder, recipes=SMALL).ensure(silent) == uri
+    assert DemoLab(open_host, folder, recipes=SMALL).ensure(silent) == uri
     after = read_all(uri)
     assert after["demo-a"].run_state is RunState.RUNNING
     assert after["demo-a"].tree == before["demo-a"].tree
@@ -233,7 +238,7 @@ def test_a_half_made_lab_can_be_removed(lab: DemoLab, folder: Path) -> None:
 
 
 def test_two_at_once_make_one_lab(lab: DemoLab, folder: Path) -> None:
-    other = DemoLab(LibvirtHost, folder, recipes=SMALL, launcher=REAPER)
+    other = DemoLab(open_host, folder, recipes=SMALL, launcher=REAPER)
     phases: list[str] = []
 
     def make(one: DemoLab) -> str:
@@ -259,7 +264,7 @@ def test_cancelling_leaves_nothing(lab: DemoLab, folder: Path) -> None:
 
 def test_a_failure_leaves_nothing_and_says_its_cause(folder: Path) -> None:
     bad = VmRecipe("demo-bad/name", "", "", is_running=False)
-    lab = DemoLab(LibvirtHost, folder, recipes=(*SMALL, bad), launcher=REAPER)
+    lab = DemoLab(open_host, folder, recipes=(*SMALL, bad), launcher=REAPER)
     with pytest.raises(HostError) as caught:
         lab.ensure(silent)
     assert not isinstance(caught.value, LabCancelled)
@@ -288,7 +293,7 @@ def test_waiting_for_the_lock_can_be_cancelled(lab: DemoLab, folder: Path) -> No
         release.wait(60)
         other.cancel()
 
-    other = DemoLab(LibvirtHost, folder, recipes=SMALL, launcher=REAPER)
+    other = DemoLab(open_host, folder, recipes=SMALL, launcher=REAPER)
     with ThreadPoolExecutor(1) as pool:
         making = pool.submit(other.ensure, hold)
         assert is_locked.wait(60)
@@ -300,7 +305,7 @@ def test_waiting_for_the_lock_can_be_cancelled(lab: DemoLab, folder: Path) -> No
 
 
 def test_remove_without_a_lab_makes_nothing(tmp_path: Path) -> None:
-    lab = DemoLab(LibvirtHost, tmp_path / "state" / "demo")
+    lab = DemoLab(open_host, tmp_path / "state" / "demo")
     assert not lab.exists
     assert not lab.remove()
     assert not (tmp_path / "state").exists()

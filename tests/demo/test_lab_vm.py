@@ -17,7 +17,7 @@ FIRST = Take("first", "", timedelta(days=2))
 
 @pytest.fixture
 def host(lab9: Lab) -> Iterator[LibvirtHost]:
-    opened = LibvirtHost(lab9.uri)
+    opened = LibvirtHost(lab9.uri, lab9.journal)
     opened.connect()
     yield opened
     opened.close()

@@ -23,6 +23,7 @@ from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
 from snapview.ui.theme import apply_style
 from snapview.virt.host import LibvirtHost
+from tests.journals import new_journal
 
 
 class Guide:
@@ -118,7 +119,8 @@ def main() -> None:
     app = make_application()
     if "--dark" in sys.argv:
         apply_style(app, Qt.ColorScheme.Dark)
-    session = Session(LibvirtHost)
+    journal = new_journal()
+    session = Session(lambda uri: LibvirtHost(uri, journal))
     settings = Settings.load()
     window = MainWindow(session, settings, Settings.save)
     session.open(sys.argv[1])

@@ -28,6 +28,7 @@ from snapview.core.errors import (
     NotPermitted,
     SnapviewError,
 )
+from snapview.core.moves import TakeSnapshot
 from snapview.core.operations import (
     ConnectionClosed,
     CreateSnapshot,
@@ -46,6 +47,7 @@ from snapview.virt.eventloop import EventLoop
 from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
 from tests.backends import Backend, lab_backend
+from tests.journals import new_journal
 from tests.lab import Lab
 from tests.lab_fixtures import REAPER, _folder, own_mounts
 from tests.waiting import eventually
@@ -59,7 +61,7 @@ def open_files() -> int:
 
 
 def failure_to_connect(uri: str) -> SnapviewError:
-    host = LibvirtHost(uri)
+    host = LibvirtHost(uri, new_journal())
     began = time.monotonic()
     with pytest.raises(SnapviewError) as caught:
         host.connect()
@@ -110,7 +112,7 @@ def test_without_libvirt_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_connection_every_method_says_so() -> None:
-    host = LibvirtHost("test:///default")
+    host = LibvirtHost("test:///default", new_journal())
     for call in every_method(host, "some-uuid"):
         with pytest.raises(ConnectionLost):
             call()
@@ -155,7 +157,7 @@ def test_many_hosts_opening_and_closing_at_once_neither_hang_nor_leak() -> None:
     def go_round() -> None:
         try:
             for _ in range(30):
-                host = LibvirtHost("test:///default")
+                host = LibvirtHost("test:///default", new_journal())
                 host.subscribe(lambda _event: None)
                 host.connect()
                 host.close()
@@ -198,7 +200,10 @@ def test_the_loop_may_end_and_begin_in_several_threads_at_once() -> None:
 
 
 def test_the_loop_serves_the_second_host_after_the_first_is_closed() -> None:
-    first, second = LibvirtHost("test:///default"), LibvirtHost("test:///default")
+    first, second = (
+        LibvirtHost("test:///default", new_journal()),
+        LibvirtHost("test:///default", new_journal()),
+    )
     events: list[HostEvent] = []
     first.connect()
     second.connect()
@@ -209,6 +214,29 @@ def test_the_loop_serves_the_second_host_after_the_first_is_closed() -> None:
     eventually(lambda: VmEvent(uuid) in events, "no event")
     second.start_vm(uuid)
     second.close()
+
+
+def test_what_was_interrupted_is_read_with_the_vm() -> None:
+    journal = new_journal()
+    host = LibvirtHost("test:///default", journal)
+    host.connect()
+    uuid = host.list_vms()[0].uuid
+    assert host.read_vm(uuid).interruption is None
+    seen = [host.read_fingerprint(uuid)]
+    frozen = TakeSnapshot("x", "", SnapshotKind.EXTERNAL, quiesce=True)
+    entry = journal.open(host.uri, uuid, "test", CreateSnapshot(uuid, "x"), (frozen,))
+    entry.begin(frozen)
+    seen.append(host.read_fingerprint(uuid))
+    entry.close(is_settled=False)
+    seen.append(host.read_fingerprint(uuid))
+    found = host.read_vm(uuid).interruption  # this driver cannot thaw; that loses nothing
+    assert found is not None
+    assert (found.id, found.what) == (entry.entry.id, "the snapshot “x”")
+    assert len(set(seen)) == len(seen)
+    journal.resume(found.id).close(is_settled=True)
+    assert host.read_vm(uuid).interruption is None
+    assert host.read_fingerprint(uuid) == seen[0]
+    host.close()
 
 
 # A real daemon
@@ -242,7 +270,9 @@ def real(backend: Backend) -> LibvirtHost:
     return backend.host
 
 
-@pytest.mark.parametrize("number", range(len(every_method(LibvirtHost("x:///"), ""))))
+@pytest.mark.parametrize(
+    "number", range(len(every_method(LibvirtHost("x:///", new_journal()), "")))
+)
 def test_after_the_daemon_was_killed_every_method_says_the_connection_is_lost(
     vm: Backend, mortal: Callable[[], None], number: int
 ) -> None:
@@ -373,7 +403,7 @@ def test_an_unreadable_definition_is_an_error_that_says_so(
 
 def test_hosts_opened_and_closed_leave_no_files_and_no_threads(lab9: Lab) -> None:
     def cycle() -> None:
-        host = LibvirtHost(lab9.uri)
+        host = LibvirtHost(lab9.uri, new_journal())
         host.subscribe(lambda _event: None)
         host.connect()
         host.list_vms()
@@ -472,14 +502,16 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_changes(
 
 _CONNECT = """
 import json, os, sys
+from pathlib import Path
 from snapview.core.errors import SnapviewError
+from snapview.journal import FileJournal
 from snapview.virt.host import LibvirtHost
 # Only now: the other account may not be able to enter the checkout.
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 try:
-    LibvirtHost(sys.argv[1]).connect()
+    LibvirtHost(sys.argv[1], FileJournal(Path("/nowhere"))).connect()
 except SnapviewError as error:
     print(json.dumps([type(error).__name__, error.message, error.advice]))
 """
