@@ -56,9 +56,10 @@ class DiskJobs:
         """Begin to merge the images from ``top`` down to ``base`` into ``base``.
 
         Raises:
-            Conflict: QEMU does not have these images open in this order.
+            Conflict: QEMU does not have these images open in this order, or a job is running.
             ImageNotWritable: QEMU may not write to one of them.
         """
+        self._require_no_job(disk)
         images = self._images(disk)
         upper, lower = _position(images, top), _position(images, base)
         if lower <= upper:
@@ -74,9 +75,10 @@ class DiskJobs:
         """Begin to copy what lies above ``base`` (None: everything) up into the active image.
 
         Raises:
-            Conflict: QEMU does not have ``base`` open below the active image.
+            Conflict: QEMU does not have ``base`` open below the active image, or a job is running.
             ImageNotWritable: QEMU may not write to the active image.
         """
+        self._require_no_job(disk)
         speed = bandwidth_bytes_per_second
         if base is None:
             with self._translated("merge the images"):
@@ -168,6 +170,12 @@ class DiskJobs:
         """Return path and index of the images that QEMU has open for a disk."""
         element = self._element(disk)
         return [] if element is None else list(image_indexes(element).items())
+
+    def _require_no_job(self, disk: str) -> None:
+        if self.block_job(disk) is not None:
+            raise Conflict(
+                f"A block job is running on {disk} already.", advice="Wait until it has ended."
+            )
 
     def _is_ready(self, disk: str, info: dict[str, int]) -> bool:
         if not JOB_TYPES.get(info.get("type", 0), BlockJobType.UNKNOWN).needs_pivot:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 FETCH_THREADS = 4  # libvirt's server answers five requests of one connection at a time
 FETCH_BATCH = 500  # snapshots; then the event loop gets a turn, for the keepalive of others
 
+CONTROL_OK = 0  # VIR_DOMAIN_CONTROL_OK: it would answer at once
+
 RUN_STATES = {  # virDomainState
     0: RunState.UNKNOWN,
     1: RunState.RUNNING,
@@ -39,6 +41,14 @@ RUN_STATES = {  # virDomainState
     6: RunState.CRASHED,
     7: RunState.SUSPENDED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _LastJobs:
+    """The disks of a VM, and the kinds of their block jobs when it last answered."""
+
+    targets: tuple[str, ...]
+    types: tuple[object, ...] = ()
 
 
 class Reader:
@@ -54,6 +64,7 @@ class Reader:
     ) -> None:
         self._translated = translated
         self._paused = paused
+        self._last_jobs: dict[str, _LastJobs] = {}  # by VM, as far as they were read
 
     def summary(self, domain: Any) -> VmSummary | None:
         """Return one line of the list; None when the VM does not exist any more."""
@@ -94,15 +105,34 @@ class Reader:
             return replace(vm, problem=error.message)
         disks = tuple(complete_chain(disk, tree) for disk in vm.disks)
         vm = replace(vm, tree=tree, disks=disks, checkpoints=self._checkpoints(domain))
+        targets = tuple(disk.target for disk in vm.state_disks)
+        self._last_jobs[vm.uuid] = _LastJobs(targets)
         return self._with_jobs(domain, vm, facts.mirrors) if state.is_active else vm
 
     def fingerprint(self, domain: Any) -> str:
-        """Read name, state, snapshot names and the current one: 1 ms even for hundreds."""
+        """Read name, state, jobs, snapshot names and the current one: 1 ms even for hundreds."""
         with self._translated("look at the VM"):
             names = sorted(snapshot.getName() for snapshot in domain.listAllSnapshots(0))
             saved = bool(domain.isPersistent()) and bool(domain.hasManagedSaveImage(0))
             known = (domain.name(), domain.state()[0], saved)
-        return repr((*known, self._current(domain), names))
+        return repr((*known, self._job_types(domain), self._current(domain), names))
+
+    def _job_types(self, domain: Any) -> tuple[object, ...]:
+        """Return the kinds of block jobs; of a busy VM, which would not answer, the last known."""
+        uuid = domain.UUIDString()
+        last = self._last_jobs.get(uuid)
+        if last is None:
+            return ()
+        found: list[object] = []
+        with _if_told(), self._translated():
+            if domain.isActive():
+                if domain.controlInfo(0)[0] != CONTROL_OK:
+                    return last.types
+                jobs = (domain.blockJobInfo(target, 0) for target in last.targets)
+                found = [job.get("type") for job in jobs]
+        types = tuple(found) if any(found) else ()
+        self._last_jobs[uuid] = replace(last, types=types)
+        return types
 
     def tree(self, domain: Any) -> SnapshotTree:
         """Read all snapshots, several at a time: while libvirt writes one, another is parsed."""
@@ -161,14 +191,13 @@ class Reader:
     def _with_jobs(self, domain: Any, vm: Vm, mirrors: Iterable[Mirror]) -> Vm:
         """Add what is under way on the disks; a busy VM does not tell of all."""
         jobs = {each.disk: mirrored_job(each) for each in mirrors}
-        for disk in vm.disks:
-            if disk.holds_state:
-                with _if_told(), self._translated():
-                    info = domain.blockJobInfo(disk.target, int(JobFlag.JOB_INFO_BANDWIDTH_BYTES))
-                    if info:
-                        known = jobs.get(disk.target)
-                        is_ready = known is not None and known.is_ready
-                        jobs[disk.target] = to_block_job(disk.target, info, is_ready=is_ready)
+        for disk in vm.state_disks:
+            with _if_told(), self._translated():
+                info = domain.blockJobInfo(disk.target, int(JobFlag.JOB_INFO_BANDWIDTH_BYTES))
+                if info:
+                    known = jobs.get(disk.target)
+                    is_ready = known is not None and known.is_ready
+                    jobs[disk.target] = to_block_job(disk.target, info, is_ready=is_ready)
         has_backup = False
         with _if_told(), self._translated():
             has_backup = bool(domain.backupGetXMLDesc(0))

@@ -21,6 +21,7 @@ from snapview.virt.image_files import (
     layers_of,
     to_follow,
 )
+from snapview.virt.reading import CONTROL_OK
 from snapview.virt.storage import LibvirtStorage
 from snapview.virt.workbench import is_workbench
 from snapview.virt.xml import BadXml, parse_disks
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 MOST_FOLDERS = 200  # a header may lead anywhere, but not for ever
 
 _XML_INACTIVE = 2  # VIR_DOMAIN_XML_INACTIVE
-_CONTROL_OK = 0  # VIR_DOMAIN_CONTROL_OK
 
 
 class HandleSource(Protocol):
@@ -209,7 +209,7 @@ def _disks(host: HandleSource, domain: Any, flags: int) -> tuple[DiskChain, ...]
 def _answers(host: HandleSource, domain: Any) -> bool:
     """Whether a VM is on and would answer at once; a busy one makes us wait for half a minute."""
     with host.translated("look at the VM"):
-        return bool(domain.isActive()) and int(domain.controlInfo(0)[0]) == _CONTROL_OK
+        return bool(domain.isActive()) and int(domain.controlInfo(0)[0]) == CONTROL_OK
 
 
 def _flat(others: Mapping[str, tuple[DiskLayer, ...]]) -> Iterable[DiskLayer]:
