@@ -15,8 +15,9 @@ from snapview.core.storage import ImageFile
 from snapview.core.vm import DiskChain, DiskLayer
 from snapview.virt.xml import parse_xml
 
-# Listing a folder opens every file in it, and opening a device can do things.
-FORBIDDEN_FOLDERS = ("/dev", "/proc", "/sys")
+# Listing a folder opens every file in it, and opening a device can do things. A hostile header may
+# name a file of the system; nobody keeps images beside these.
+FORBIDDEN_FOLDERS = ("/dev", "/proc", "/sys", "/etc", "/boot", "/usr", "/bin", "/sbin", "/lib")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ Works without any access of our own to the files, as a desktop user needs it who
 to the system. Does not import libvirt: it is given handles.
 
 Hides pools. libvirt knows files only through them, and it refuses a second pool on a folder, also
-beside one that is not active. Somebody's active pool is used as it is; else there is a pool of our
-own for a moment, on a path with dots in it that is the same folder but no other pool's path.
+beside one that is not active. So there is a pool of our own for a moment, on a path with dots in it
+that is the same folder but no other pool's path. Somebody's own pool is never touched: it may be
+out of date, and a refresh that fails, because of one broken file, would end it.
 """
 
 import logging
@@ -44,7 +45,7 @@ _log = logging.getLogger(__name__)
 POOL_PREFIX = "snapview-files-"
 LEFT_BEHIND_SECONDS = 3600  # a pool of ours this old is one of a snapview that was killed
 
-_TRIES = 5
+_TRIES = 3
 _MOST_DOTS = 16
 _CHUNK_BYTES = 256 << 10
 
@@ -168,31 +169,16 @@ class LibvirtStorage:
         """Give a pool that has just looked into a folder."""
         if is_forbidden(folder):
             raise HostError(f"“{folder}” is no folder for images.")
-        theirs = self._active_pool(folder)
-        if theirs is not None:
-            yield theirs
-            return
         pool = self._make_pool(folder)
         try:
             yield pool
         finally:
             self._end(pool)
 
-    def _active_pool(self, folder: str) -> Any:
-        """Return somebody's pool on a folder, refreshed; None: there is none that can be used."""
-        try:
-            with self._translated("look into the folder"):
-                pool = self._connection().storagePoolLookupByTargetPath(folder)
-                pool.refresh(0)
-                return pool
-        except ConnectionLost:
-            raise
-        except SnapviewError as error:  # there is none, or it is busy making an image
-            _log.debug("no pool on %s: %s", folder, error.detail)
-            return None
-
     def _make_pool(self, folder: str) -> Any:
-        for trial in range(_TRIES):
+        trials = _TRIES
+        while True:
+            trials -= 1
             same = folder.rstrip("/") + "/." * (1 + secrets.randbelow(_MOST_DOTS))
             name = f"{POOL_PREFIX}{int(time.time())}-{secrets.token_hex(4)}"
             xml = (
@@ -202,12 +188,18 @@ class LibvirtStorage:
             try:
                 with self._translated("look into the folder"):
                     return self._connection().storagePoolCreateXML(xml, 0)
-            except (ConnectionLost, MissingFile, NotPermitted, Unsupported):
+            except (ConnectionLost, NotPermitted, Unsupported):
                 raise
-            except SnapviewError:  # by chance another snapview has the same dots
-                if trial == _TRIES - 1:
+            except SnapviewError as error:
+                # Of a file that libvirt cannot bear it reports some earlier error of its own.
+                if isinstance(error, MissingFile) and same in error.detail:
                     raise
-        raise AssertionError
+                if not trials:  # so it was not another snapview that has the same dots
+                    raise HostError(
+                        f"libvirt cannot look into the folder “{folder}”.",
+                        advice="Look whether it may be read, and for an image that is cut off.",
+                        detail=error.detail,
+                    ) from error
 
     def _end(self, pool: Any) -> None:
         """End a pool of ours, which touches no file; one that stays harms nobody."""

@@ -11,6 +11,8 @@ from snapview.core.vm import DiskLayer
 from tests.lab import Lab
 
 MIB = 1 << 20
+JSON_FILE = '{"driver":"file","filename":"/etc/passwd"}'
+FORMATS = ("-f", "qcow2", "-F", "qcow2")
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,34 @@ class Images:
 
     def files(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
+
+    def put(self, name: str, data: bytes) -> None:
+        """Make a file of any bytes."""
+        tee = self.lab.daemon.as_account(["tee", self.path(name)])
+        subprocess.run(tee, input=data, capture_output=True, check=True)
+
+    def make_hostile(self) -> None:
+        """Make images as only somebody hostile, or a crash, would, and an honest one."""
+        self.make("honest.qcow2", write="-P 7 0 1M")
+        backings = {
+            "json.qcow2": f'json:{{"driver":"qcow2","file":{JSON_FILE}}}',
+            "simple.qcow2": f"json:{JSON_FILE}",
+            "missing.qcow2": self.path("gone.qcow2"),
+            "self.qcow2": self.path("self.qcow2"),
+            "one.qcow2": self.path("two.qcow2"),
+            "two.qcow2": self.path("one.qcow2"),
+            "nbd.qcow2": "nbd://127.0.0.1:1/x",
+            "device.qcow2": "/dev/watchdog",
+        }
+        for name, backing in backings.items():
+            self.make(name, mib=1)
+            self.run("qemu-img", "rebase", "-u", *FORMATS, "-b", backing, self.path(name))
+        magic = b"QFI\xfb"
+        for name, data in {
+            "empty.qcow2": b"",
+            "magic.qcow2": magic,
+            "garbage.qcow2": magic + bytes(range(256)) * 16,
+            "ones.qcow2": magic + b"\0\0\0\x03" + b"\xff" * 4096,
+            "far.qcow2": magic + b"\0\0\0\x03" + bytes(52) + b"\0\0\0\x01" + b"\x3f" * 99,
+        }.items():
+            self.put(name, data)

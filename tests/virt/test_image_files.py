@@ -131,6 +131,8 @@ def test_a_backing_name_is_kept_as_it_is_meant(backing: str, kept: str) -> None:
         "/dev/mapper/x",
         "/proc/1/mem",
         "/sys/x",
+        "/etc/shadow",
+        "/usr/lib/x",
         "json:{}",
         "nbd:host:1",
     ],
@@ -147,6 +149,7 @@ def test_what_is_no_path_of_an_image_is_refused(path: str) -> None:
         ("/x", ("/", "x")),
         ("/a b/ü, 'q\"=&<.qcow2", ("/a b", "ü, 'q\"=&<.qcow2")),
         ("/devices/-x", ("/devices", "-x")),
+        ("/home/etc/x", ("/home/etc", "x")),
     ],
 )
 def test_any_plain_path_is_one(path: str, parts: tuple[str, str]) -> None:
