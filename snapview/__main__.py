@@ -15,6 +15,7 @@ from snapview import __version__
 
 if TYPE_CHECKING:
     from snapview.demo.lab import DemoLab
+    from snapview.history import History
     from snapview.virt.host import LibvirtHost
 
 _LOCAL_URIS = ("qemu:///system", "qemu:///session")
@@ -114,6 +115,7 @@ def _open_window(options: WindowOptions) -> int:
         tuple(lab.uri if uri == "demo" else uri for uri in options.uris),
         default_uris=(*local_uris, *([lab.uri] if lab.exists else [])),
         picture=options.picture,
+        history=make_history(),
     )
 
 
@@ -146,6 +148,15 @@ def make_host(uri: str) -> "LibvirtHost":
     from snapview.journal import FileJournal
 
     return LibvirtHost(uri, FileJournal(user_state_path("snapview") / "journal"))
+
+
+def make_history() -> "History":
+    """Return the history of what this account did to VMs."""
+    from platformdirs import user_data_path
+
+    from snapview.history import History
+
+    return History(user_data_path("snapview") / "history.sqlite")
 
 
 def make_lab() -> "DemoLab":

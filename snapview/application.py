@@ -31,7 +31,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from snapview.core.errors import HostError
 from snapview.core.operations import Host
 from snapview.logs import log_crash, log_file
-from snapview.session import ConnectionState, ConnectionView, Session, VmView
+from snapview.session import ConnectionState, ConnectionView, History, Session, VmView
 from snapview.settings import Settings
 from snapview.ui.dialogs.error_dialog import ErrorDialog
 from snapview.ui.icons import load_icons
@@ -69,6 +69,7 @@ def run_window(
     *,
     default_uris: Iterable[str] = (),
     picture: Path | None = None,
+    history: History | None = None,
 ) -> int:
     """Open the window, and return the exit status when it is closed.
 
@@ -78,10 +79,11 @@ def run_window(
         uris: what to connect to.
         default_uris: what to connect to if neither ``uris`` nor the settings name anything.
         picture: save a picture of the window there once it shows a tree, and close it.
+        history: where what was done is kept; None: nowhere.
     """
     app = make_application()
     settings = Settings.load()
-    session = Session(make_host)
+    session = Session(make_host, history=history)
     for uri in tuple(uris) or settings.connections or default_uris:
         session.open(uri)
     window = MainWindow(session, settings, Settings.save, demo.make)

@@ -108,6 +108,12 @@ class Settings:
     safety_snapshot = Setting(
         default=True, read=_flag, description="Keep the state of now before a revert"
     )
+    safety_keep_days = Setting(
+        14, _number(0, 3650), "How long a safety snapshot is kept, in days; 0: for ever"
+    )
+    merge_mib_per_second = Setting(
+        0, _number(0, 100_000), "How fast “Merge chain…” may copy at first, in MiB/s; 0: no limit"
+    )
     show_exact_times = Setting(
         default=False, read=_flag, description="Dates instead of ages in the tree"
     )

@@ -2,6 +2,7 @@
 
 from snapview.session.connection import Timing
 from snapview.session.facade import Session
+from snapview.session.records import History
 from snapview.session.views import (
     ConnectionState,
     ConnectionView,
@@ -14,6 +15,7 @@ from snapview.session.views import (
 __all__ = [
     "ConnectionState",
     "ConnectionView",
+    "History",
     "JobState",
     "JobView",
     "Session",

@@ -12,6 +12,7 @@ from snapview.core.planning import Plan
 from snapview.session.connection import Connection, Timing
 from snapview.session.garbage import GuiThreadGarbage
 from snapview.session.jobs import Jobs
+from snapview.session.records import History, Records
 from snapview.session.views import ConnectionView, JobState, JobView, VmKey, VmView
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class Session(QObject):
     Args:
         make_host: makes a host for a URI; called on worker threads.
         timing: how often and how long; tests shorten it.
+        history: where what was done is kept; None: nowhere.
         parent: as Qt has it.
     """
 
@@ -36,11 +38,14 @@ class Session(QObject):
     job_changed = Signal(object)  # JobView, for each change of a job
     job_removed = Signal(int)  # job id: dismissed
     limit_refused = Signal(int, object)  # job id, SnapviewError: its speed is as it was
+    history_read = Signal(object, object)  # VmKey, OperationRecords, the newest first
+    history_unreadable = Signal(object, object)  # VmKey, SnapviewError
 
     def __init__(
         self,
         make_host: Callable[[str], Host],
         timing: Timing | None = None,
+        history: History | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -56,6 +61,11 @@ class Session(QObject):
         self._jobs.removed.connect(self.job_removed)
         self._jobs.ready.connect(self._on_job_ready)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="snapview-background")
+        self._records = Records(history, self._run_while_open)
+        self._records.speed_known.connect(self._on_speed_known)
+        self._records.read.connect(self.history_read)
+        self._records.unreadable.connect(self.history_unreadable)
+        self._jobs.ended.connect(self._records.keep)
         self._is_closed = False
 
     # -- what there is
@@ -106,6 +116,12 @@ class Session(QObject):
         following.detail_read.connect(self.detail_read)
         following.detail_unreadable.connect(self.detail_unreadable)
         self.connection_changed.emit(connection.view)
+        self._records.learn_speed(uri)
+
+    @Slot(str, object)
+    def _on_speed_known(self, uri: str, bytes_per_second: float | None) -> None:
+        if uri in self._connections:
+            self._connections[uri].following.note_speed(bytes_per_second)
 
     def remove_connection(self, uri: str) -> None:
         """Forget a connection; its running jobs are cancelled."""
@@ -143,6 +159,10 @@ class Session(QObject):
         """Read the hardware at a snapshot; of requests in a row only the last is answered."""
         if key.uri in self._connections:
             self._connections[key.uri].following.read_detail(key.uuid, snapshot)
+
+    def read_history(self, key: VmKey) -> None:
+        """Ask for what was done to a VM; ``history_read`` or ``history_unreadable`` answers."""
+        self._records.ask(key)
 
     @Slot(object)
     def _on_vm_updated(self, view: VmView) -> None:
@@ -270,6 +290,10 @@ class Session(QObject):
         done = self._background.submit(work)
         # Behind it on the same thread: a callback of the future's may run on this one.
         self._background.submit(_log_failure, done)
+
+    def _run_while_open(self, work: Callable[[], None]) -> None:
+        if not self._is_closed:
+            self.run_in_background(work)
 
     def close(self) -> bool:
         """Cancel what waits or runs, stop all threads and close the hosts. Idempotent.

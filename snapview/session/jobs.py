@@ -20,6 +20,7 @@ from snapview.core.operations import (
 from snapview.core.planning import Plan
 from snapview.core.undo import is_possible, undo_of
 from snapview.core.vm import Vm
+from snapview.session.records import Ended
 from snapview.session.views import JobState, JobView, VmKey
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class _Job:
     grace: QTimer | None = None
     is_handed_over: bool = False  # to the operations worker
     before: Vm | None = None
+    was_limited: bool = False  # by hand, at some time
 
 
 class Jobs(QObject):
@@ -45,6 +47,7 @@ class Jobs(QObject):
     changed = Signal(object)  # JobView
     removed = Signal(int)  # job id
     ready = Signal(object)  # JobView: to be handed over to its connection now
+    ended = Signal(object)  # Ended: once for each job
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -120,6 +123,7 @@ class Jobs(QObject):
         """Note how fast a job's block jobs may be from now on."""
         job = self._jobs.get(job_id)
         if job is not None and not job.view.state.is_over:
+            job.was_limited = job.was_limited or bytes_per_second > 0
             self._change(job, limit_bytes_per_second=bytes_per_second)
 
     def withdraw(self, job_id: int) -> bool:
@@ -156,6 +160,7 @@ class Jobs(QObject):
             starts_at=None,
             can_cancel=False,
         )
+        self.ended.emit(Ended(job.view, job.before, job.was_limited))
         job.before = None
         self._hand_over_next(job.view.key)
 

@@ -10,16 +10,8 @@ from PySide6.QtWidgets import QWidget
 from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import Vm
-from snapview.ui.actions import (
-    ACTIONS,
-    ActionContext,
-    ActionId,
-    ActionSpec,
-    Place,
-    tooltip,
-    translated,
-    why_not,
-)
+from snapview.ui.actions import ACTIONS, ActionId, ActionSpec, Place, translated
+from snapview.ui.availability import ActionContext, tooltip, why_not
 from snapview.ui.widgets import literal
 
 

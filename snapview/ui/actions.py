@@ -3,8 +3,7 @@
 Toolbar, menus, context menu, shortcuts and the list of shortcuts are all built from ``ACTIONS``
 (``action_set.ActionSet`` makes the ``QAction`` objects).
 
-Hides how an action's availability follows from ``plan``: what the plan refuses is disabled, and
-its tooltip says why.
+When an action may be used is worked out in ``availability``.
 """
 
 from collections.abc import Callable
@@ -13,15 +12,15 @@ from enum import Enum
 from typing import cast
 
 from PySide6.QtCore import QT_TRANSLATE_NOOP, QCoreApplication
-from PySide6.QtGui import QKeySequence
 
 from snapview.core.operations import (
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     Operation,
     RevertSnapshot,
 )
-from snapview.core.planning import Act, Plan, Refusal, plan
+from snapview.core.planning import Act
 from snapview.core.vm import SnapshotKind, Vm
 
 CONTEXT = "Actions"
@@ -37,8 +36,10 @@ class ActionId(Enum):
     MERGE = "merge"
     DISCARD = "discard"
     REMOVE = "remove"
+    CONSOLIDATE = "consolidate"
     DESCRIBE = "describe"
     COPY_NAME = "copy-name"
+    HISTORY = "history"
     SEARCH = "search"
     REFRESH = "refresh"
     NEXT_PANE = "next-pane"
@@ -69,20 +70,6 @@ class Needs(Enum):
     RUNNING_VM = "running-vm"
     ONE_SNAPSHOT = "one-snapshot"
     SNAPSHOTS = "snapshots"
-
-
-@dataclass(frozen=True, slots=True)
-class ActionContext:
-    """What the actions would act on: the shown VM and the selected snapshots."""
-
-    vm: Vm | None = None
-    selected: tuple[str, ...] = ()
-    is_stale: bool = False
-
-    @property
-    def single(self) -> str | None:
-        """The selected snapshot when there is exactly one."""
-        return self.selected[0] if len(self.selected) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +121,10 @@ def _revert(vm: Vm, selected: tuple[str, ...]) -> tuple[Operation, ...]:
 def _remove(vm: Vm, selected: tuple[str, ...]) -> tuple[Operation, ...]:
     alone = DeleteSnapshot(vm.uuid, selected)
     return (alone, DeleteSnapshot(vm.uuid, selected, subtree=True))
+
+
+def _consolidate(vm: Vm, _: tuple[str, ...]) -> tuple[Operation, ...]:
+    return (Consolidate(vm.uuid),)
 
 
 # Marks a text for the translators; it is translated when it is shown.
@@ -217,6 +208,16 @@ ACTIONS: tuple[ActionSpec, ...] = (
         is_danger=True,
     ),
     ActionSpec(
+        ActionId.CONSOLIDATE,
+        _N(CONTEXT, "Merge chain…"),
+        "layers",
+        _N(CONTEXT, "Make one image of those that lie on one another; the VM keeps its state"),
+        "Ctrl+Shift+M",
+        _IN_BAR,
+        Needs.VM,
+        _consolidate,
+    ),
+    ActionSpec(
         ActionId.DESCRIBE,
         _N(CONTEXT, "Edit name and description…"),
         "edit",
@@ -233,6 +234,15 @@ ACTIONS: tuple[ActionSpec, ...] = (
         "Ctrl+Shift+C",
         _IN_ROW_MENU,
         Needs.SNAPSHOTS,
+    ),
+    ActionSpec(
+        ActionId.HISTORY,
+        _N(CONTEXT, "What was done…"),
+        "clock",
+        _N(CONTEXT, "Show what snapview did to this VM, and what it took"),
+        "Ctrl+H",
+        frozenset({Place.ROW_MENU, Place.WINDOW_MENU}),
+        Needs.VM,
     ),
     ActionSpec(
         ActionId.YOU_ARE_HERE,
@@ -329,61 +339,3 @@ ACTIONS: tuple[ActionSpec, ...] = (
 def translated(text: str) -> str:
     """Return a text of an ``ActionSpec`` in the user's language."""
     return QCoreApplication.translate(CONTEXT, text)
-
-
-Planner = Callable[[Vm, Operation], Plan | Refusal]
-
-
-def why_not(spec: ActionSpec, context: ActionContext, ask: Planner = plan) -> str:
-    """Return why the action cannot be used now, as a sentence; empty when it can.
-
-    Args:
-        spec: the action.
-        context: what is shown and selected.
-        ask: ``plan``, or one that remembers what it was asked before.
-    """
-    missing = _what_is_missing(spec, context)
-    if missing or spec.operations is None or context.vm is None:
-        return missing
-    if context.is_stale:
-        return translated("The connection is lost. It is possible again once it is back.")
-    first_refusal: Refusal | None = None
-    for operation in spec.operations(context.vm, context.selected):
-        planned = ask(context.vm, operation)
-        if isinstance(planned, Plan):
-            return _other_word(spec, planned)
-        first_refusal = first_refusal or planned
-    if first_refusal is None:
-        return ""
-    return " ".join(filter(None, (first_refusal.reason, first_refusal.advice)))
-
-
-def _what_is_missing(spec: ActionSpec, context: ActionContext) -> str:
-    if spec.needs is Needs.NOTHING:
-        return ""
-    if context.vm is None:
-        return translated("Choose a virtual machine first.")
-    if spec.needs is Needs.RUNNING_VM and not context.vm.run_state.is_active:
-        return translated("The VM is off and has no memory to keep.")
-    if spec.needs is Needs.ONE_SNAPSHOT and context.single is None:
-        return translated("Select one snapshot first.")
-    if spec.needs is Needs.SNAPSHOTS and not context.selected:
-        return translated("Select a snapshot first.")
-    return ""
-
-
-def _other_word(spec: ActionSpec, allowed: Plan) -> str:
-    """Say that the other of *merge* and *discard* is the right word, if it is."""
-    discards = Act.DISCARD in allowed.acts
-    if spec.act is Act.MERGE and discards:
-        return translated("This would lose a state, so it is called Discard here.")
-    if spec.act is Act.DISCARD and not discards:
-        return translated("Nothing would be lost here, so it is called Merge.")
-    return ""
-
-
-def tooltip(spec: ActionSpec, reason: str) -> str:
-    """Return the tooltip: what it does and its key, or why it cannot be used."""
-    key = QKeySequence(spec.shortcut).toString(QKeySequence.SequenceFormat.NativeText)
-    head = f"{translated(spec.tooltip)} ({key})" if key else translated(spec.tooltip)
-    return f"{head}\n{reason}" if reason else head

@@ -57,6 +57,8 @@ class Theme:
     filled: QColor
     filled_hover: QColor
     on_filled: QColor
+    danger: QColor  # a filled button that loses something; its text is ``on_filled``
+    danger_hover: QColor
     selected: QColor
     match: QColor  # behind the found words of a search
     good: SeverityColours
@@ -82,6 +84,7 @@ class Theme:
         good, note, warning, error, critical = (
             _severity(figures[level.value], base, ground.surfaces) for level in Severity
         )
+        danger = darken_for_white(critical.fill)
         exclusive, shared, shared_edge, memory = (QColor(name) for name in figures["bytes"])
         return cls(
             is_dark=ground.is_dark,
@@ -99,6 +102,8 @@ class Theme:
             filled=ground.filled,
             filled_hover=mix(_BLACK, ground.filled, 0.10),
             on_filled=_WHITE,
+            danger=danger,
+            danger_hover=mix(_BLACK, danger, 0.12),
             selected=ground.selected,
             match=mix(QColor("#F2C230"), base, 0.30 if ground.is_dark else 0.45),
             good=good,

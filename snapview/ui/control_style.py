@@ -6,6 +6,7 @@ and ``kind`` (see ``widgets``); item views are painted by their delegates and no
 
 from PySide6.QtGui import QColor, QFontInfo, QGuiApplication
 
+from snapview.ui.app_sheet import ICON_PREFIX
 from snapview.ui.colours import Severity, Theme, current_theme
 
 TEXT_PX = 13  # the text size the pictures were drawn with
@@ -50,6 +51,7 @@ def _labels(theme: Theme, sizes: tuple[int, int, int, int, int]) -> str:
 
 def _buttons(theme: Theme) -> str:
     edge, accent = css(theme.control_edge), css(theme.accent)
+    shade = "dark" if theme.is_dark else "light"
     return f"""
     QPushButton {{
         background: {css(theme.base)}; color: {css(theme.text)}; border: 1px solid {edge};
@@ -61,6 +63,12 @@ def _buttons(theme: Theme) -> str:
     QPushButton:disabled {{ color: {css(theme.disabled)}; border-color: {css(theme.hairline)}; }}
     QPushButton[kind="small"] {{ min-height: 22px; padding: 0 9px; }}
     QPushButton[kind="small"]:focus {{ min-height: 20px; padding: 0 8px; }}
+    QPushButton[has-menu="true"] {{ padding-right: 24px; }}
+    QPushButton[has-menu="true"]:focus {{ padding-right: 23px; }}
+    QPushButton[has-menu="true"]::menu-indicator {{
+        image: url("{ICON_PREFIX}:sheet-chevron-{shade}.svg"); width: 10px; height: 10px;
+        subcontrol-origin: padding; subcontrol-position: right center; right: 8px;
+    }}
     QPushButton[kind="filled"] {{
         background: {css(theme.filled)}; color: {css(theme.on_filled)};
         border: 1px solid {css(theme.filled)}; font-weight: 600;
@@ -68,6 +76,16 @@ def _buttons(theme: Theme) -> str:
     QPushButton[kind="filled"]:hover {{ background: {css(theme.filled_hover)}; }}
     QPushButton[kind="filled"]:focus {{ border: 2px solid {css(theme.text)}; }}
     QPushButton[kind="filled"]:disabled {{
+        background: {css(theme.hairline)}; color: {css(theme.disabled)};
+        border-color: {css(theme.hairline)};
+    }}
+    QPushButton[kind="danger"] {{
+        background: {css(theme.danger)}; color: {css(theme.on_filled)};
+        border: 1px solid {css(theme.danger)}; font-weight: 600;
+    }}
+    QPushButton[kind="danger"]:hover {{ background: {css(theme.danger_hover)}; }}
+    QPushButton[kind="danger"]:focus {{ border: 2px solid {css(theme.text)}; }}
+    QPushButton[kind="danger"]:disabled {{
         background: {css(theme.hairline)}; color: {css(theme.disabled)};
         border-color: {css(theme.hairline)};
     }}

@@ -185,6 +185,7 @@ class JobRow(QWidget):
     def _add_running(self) -> None:
         if can_be_limited(self.job):
             self._limit = button("", "small")
+            self._limit.setProperty("has-menu", "true")
             self._limit.setMenu(self._limit_menu())
             self._buttons.addWidget(self._limit)
         if self.job.can_cancel:

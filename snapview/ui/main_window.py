@@ -10,8 +10,8 @@ from PySide6.QtGui import QCloseEvent, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QMenu, QSplitter, QWidget
 
 from snapview.core.errors import HostError, SnapviewError
-from snapview.core.operations import CreateSnapshot, Done
-from snapview.session import ConnectionView, JobState, JobView, Session, VmKey, VmView
+from snapview.core.operations import Operation
+from snapview.session import ConnectionView, Session, VmKey, VmView
 from snapview.settings import Settings
 from snapview.ui.action_set import ActionSet
 from snapview.ui.actions import ActionId, Place
@@ -19,8 +19,8 @@ from snapview.ui.colours import Severity
 from snapview.ui.dialog_opener import DialogOpener
 from snapview.ui.dialogs.about import AboutDialog, CloseDialog, ShortcutsDialog
 from snapview.ui.dialogs.add_connection import AddConnectionDialog
+from snapview.ui.job_desk import JobDesk
 from snapview.ui.job_words import summary
-from snapview.ui.jobs_strip import JobsStrip
 from snapview.ui.page_contents import SESSION_URI, PageAction
 from snapview.ui.snapshot_view import LIVE_ROW
 from snapview.ui.stage import Stage, Subject
@@ -65,8 +65,9 @@ class MainWindow(StyledWidget):
         self.top_bar = TopBar(self.action_set)
         self.vm_list = VmList()
         self.stage = Stage(session, can_make_demo=make_demo is not None)
-        self.jobs_strip = JobsStrip()
         self.dialogs = DialogOpener(self, session, settings)
+        self.job_desk = JobDesk(self, session, self.stage, self.dialogs)
+        self.jobs_strip = self.job_desk.strip
         self._panes = QSplitter(Qt.Orientation.Horizontal)
         self._row_menu = QMenu(self)
         self._memory = WindowMemory(self, self._panes, self.stage.vm_page, settings)
@@ -104,19 +105,18 @@ class MainWindow(StyledWidget):
         self.setMinimumSize(800, 480)
 
     def _connect(self) -> None:
-        session, stage, strip = self._session, self.stage, self.jobs_strip
+        session, stage = self._session, self.stage
         session.connection_changed.connect(self._on_connection_changed)
         session.connection_removed.connect(self.vm_list.remove_connection)
         session.vm_updated.connect(self.dialogs.show_vm)
         session.vm_gone.connect(self.dialogs.vm_is_gone)
-        session.job_changed.connect(self._on_job_changed)
-        session.job_removed.connect(self._on_job_removed)
         self.vm_list.vm_chosen.connect(stage.show_subject)
         self.vm_list.connection_chosen.connect(stage.show_subject)
         self.vm_list.add_connection_clicked.connect(self._add_connection)
         stage.context_changed.connect(self._on_context_changed)
         stage.subject_changed.connect(self._on_subject_changed)
         stage.page.requested.connect(self._on_page_requested)
+        stage.work_banner.chosen.connect(self._ask)
         tree, search = stage.vm_page.tree, self.top_bar.search
         stage.vm_page.hint.take_clicked.connect(lambda: self._trigger(ActionId.TAKE))
         tree.menu_requested.connect(self._on_menu_requested)
@@ -126,10 +126,6 @@ class MainWindow(StyledWidget):
         search.next_wanted.connect(tree.next_match)
         search.previous_wanted.connect(tree.previous_match)
         search.left.connect(tree.setFocus)
-        strip.cancel_clicked.connect(session.cancel)
-        strip.undo_clicked.connect(session.undo)
-        strip.dismiss_clicked.connect(session.dismiss)
-        strip.details_clicked.connect(self.dialogs.show_error)
         self.dialogs.closed_by_vm.connect(self._on_dialog_closed_by_vm)
         self.action_set.requested.connect(self._on_action)
         self._demo_made.connect(self._on_demo_made)
@@ -145,6 +141,8 @@ class MainWindow(StyledWidget):
             ActionId.MERGE: self._remove,
             ActionId.DISCARD: self._remove,
             ActionId.REMOVE: self._remove,
+            ActionId.CONSOLIDATE: self._consolidate,
+            ActionId.HISTORY: self._show_history,
             ActionId.DESCRIBE: self._describe,
             ActionId.COPY_NAME: self._copy_name,
             ActionId.SEARCH: self._search,
@@ -194,6 +192,20 @@ class MainWindow(StyledWidget):
     def _describe(self) -> None:
         if (chosen := self._selected()) is not None:
             self.dialogs.describe(chosen[0], chosen[1][0])
+
+    def _consolidate(self) -> None:
+        if (view := self.stage.view) is not None:
+            self.dialogs.consolidate(view)
+
+    def _ask(self, wanted: Operation) -> None:
+        if (view := self.stage.view) is not None:
+            self.dialogs.ask(view, wanted)
+
+    def _show_history(self) -> None:
+        from snapview.ui.dialogs.history import HistoryDialog
+
+        if (view := self.stage.view) is not None:
+            HistoryDialog(self._session, view.key, view.vm.name, self).open()
 
     def _copy_name(self) -> None:
         QGuiApplication.clipboard().setText("\n".join(self.stage.context().selected))
@@ -322,19 +334,6 @@ class MainWindow(StyledWidget):
     def _on_searched(self, text: str) -> None:
         count = self.stage.vm_page.tree.set_search(text)
         self.top_bar.search.show_count(count if text else None)
-
-    def _on_job_changed(self, job: JobView) -> None:
-        view = self._session.view(job.key)
-        self.jobs_strip.show_job(job, view.vm if view is not None else None)
-        self.stage.show_badges()
-        made = job.outcome.created if isinstance(job.outcome, Done) else None
-        is_take = isinstance(job.operation, CreateSnapshot) and job.state is JobState.DONE
-        if made is not None and is_take and job.key == self.stage.subject:
-            self.stage.vm_page.tree.select_name(made)
-
-    def _on_job_removed(self, job_id: int) -> None:
-        self.jobs_strip.remove_job(job_id)
-        self.stage.show_badges()
 
     def _on_dialog_closed_by_vm(self, name: str) -> None:
         text = self.tr("“{vm}” was removed by another program; nothing was done to it.")

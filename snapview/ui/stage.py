@@ -10,9 +10,17 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from snapview.core.errors import SnapviewError
-from snapview.session import ConnectionState, ConnectionView, Session, VmKey, VmView
-from snapview.ui.actions import ActionContext
-from snapview.ui.banner import Banner, clock_text
+from snapview.session import (
+    ConnectionState,
+    ConnectionView,
+    JobState,
+    JobView,
+    Session,
+    VmKey,
+    VmView,
+)
+from snapview.ui.availability import ActionContext
+from snapview.ui.banner import Banner, BannerAction, clock_text
 from snapview.ui.colours import Severity
 from snapview.ui.job_badges import job_badges
 from snapview.ui.page_contents import (
@@ -26,6 +34,7 @@ from snapview.ui.page_contents import (
 from snapview.ui.pages import TeachingPage
 from snapview.ui.vm_page import VmPage
 from snapview.ui.widgets import column
+from snapview.ui.work_banner import WorkBanner
 
 Subject = VmKey | str | None  # a VM, a connection's URI, or neither
 
@@ -44,6 +53,7 @@ class Stage(QWidget):
         self._error: SnapviewError | None = None  # why the VM could not be read just now
         self._is_gone = False
         self.banner = Banner()
+        self.work_banner = WorkBanner()
         self.page = TeachingPage()
         self.vm_page = VmPage()
         self._stack = QStackedWidget()
@@ -51,6 +61,7 @@ class Stage(QWidget):
         self._stack.addWidget(self.vm_page)
         layout = column(self, spacing=0)
         layout.addWidget(self.banner)
+        layout.addWidget(self.work_banner)
         layout.addWidget(self._stack, 1)
         # What follows from a selection is worked out once per turn of the event loop, in two
         # turns: planning for a large tree takes a while, and keys come fast.
@@ -130,15 +141,20 @@ class Stage(QWidget):
         elif self.uri is not None:
             self._session.retry(self.uri)
 
-    def show_badges(self) -> None:
-        """Show beside the rows what jobs are doing to them."""
+    def show_work(self) -> None:
+        """Show beside the rows what jobs are doing to them, and above what others do."""
         view = self.view
+        jobs = self._session.jobs
         if view is not None:
-            self.vm_page.tree.show_badges(job_badges(self._session.jobs, view.vm))
+            self.vm_page.tree.show_badges(job_badges(jobs, view.vm))
+        is_shown = view is not None and self.shows_vm and not view.is_stale
+        is_ours = any(job.key == self._subject and _may_work(job) for job in jobs)
+        self.work_banner.show_vm(view.vm if view and is_shown else None, is_ours=is_ours)
 
     def restyle(self) -> None:
         """Draw everything in the colours of now."""
         self.banner.restyle()
+        self.work_banner.restyle()
         self.page.restyle()
         self.vm_page.detail.restyle()
 
@@ -148,12 +164,12 @@ class Stage(QWidget):
         view = self.view
         if view is not None:
             self.vm_page.show_vm(view)
-            self.show_badges()
             self._stack.setCurrentWidget(self.vm_page)
             self._detail_later.start()
         elif not self._is_gone:
             self.page.show_page(self._page())
             self._stack.setCurrentWidget(self.page)
+        self.show_work()
         self._show_banner()
         self._context_later.start()
 
@@ -186,13 +202,15 @@ class Stage(QWidget):
         if connection.state is not ConnectionState.CONNECTED or view.is_stale:
             text = self.tr("Connection lost. Showing what was read at {time}; trying again.")
             shown = text.format(time=clock_text(view.vm.read_at))
-            self.banner.show_message(Severity.WARNING, shown, self.tr("Try now"))
+            self.banner.show_message(Severity.WARNING, shown, BannerAction(self.tr("Try now")))
         elif self._error is not None:
             text = self.tr("{problem} Showing what was read at {time}.")
             shown = text.format(problem=self._error.message, time=clock_text(view.vm.read_at))
-            self.banner.show_message(Severity.WARNING, shown, self.tr("Try now"))
+            self.banner.show_message(Severity.WARNING, shown, BannerAction(self.tr("Try now")))
         elif view.vm.problem:
-            self.banner.show_message(Severity.ERROR, view.vm.problem, self.tr("Try again"))
+            self.banner.show_message(
+                Severity.ERROR, view.vm.problem, BannerAction(self.tr("Try again"))
+            )
         elif self.banner.has_action:
             self.banner.clear()
 
@@ -229,6 +247,7 @@ class Stage(QWidget):
         self.banner.clear()
         self.page.show_page(gone_page(name))
         self._stack.setCurrentWidget(self.page)
+        self.show_work()
         self._context_later.start()
 
     def _on_vm_unreadable(self, key: VmKey, error: SnapviewError) -> None:
@@ -245,3 +264,8 @@ class Stage(QWidget):
     def _on_selection_changed(self, _selected: object) -> None:
         self._detail_later.start()
         self._context_later.start()
+
+
+def _may_work(job: JobView) -> bool:
+    """Whether a job has begun, or will without anybody being asked again."""
+    return job.state in {JobState.QUEUED, JobState.RUNNING}

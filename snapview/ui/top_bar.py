@@ -1,4 +1,4 @@
-"""The bar at the top: take, revert, merge, discard, the search field and the menu."""
+"""The bar at the top: buttons for what is done most, the search field and the menu."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence
@@ -14,6 +14,7 @@ from snapview.ui.theme import GAP, TOOLBAR
 from snapview.ui.widgets import column, hairline, label, panel, row
 
 SEARCH_WIDTH = 256
+_IN_BAR = (ActionId.REVERT, ActionId.MERGE, ActionId.DISCARD, ActionId.CONSOLIDATE)
 
 
 class SearchField(QLineEdit):
@@ -113,8 +114,8 @@ class TopBar(QWidget):
         line.setContentsMargins(12, 0, 12, 0)
         line.addWidget(self.take)
         line.addWidget(_divider())
-        for action_id in (ActionId.REVERT, ActionId.MERGE, ActionId.DISCARD):
-            if action_id is ActionId.MERGE:
+        for action_id in _IN_BAR:
+            if action_id in {ActionId.MERGE, ActionId.CONSOLIDATE}:
                 line.addWidget(_divider())
             line.addWidget(self._tool_button(action_id))
         line.addStretch(1)

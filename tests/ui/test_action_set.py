@@ -15,7 +15,8 @@ from snapview.core.under_way import BlockJob
 from snapview.core.vm import Vm
 from snapview.ui import action_set
 from snapview.ui.action_set import ActionSet
-from snapview.ui.actions import ACTIONS, ActionContext, ActionId, Place
+from snapview.ui.actions import ACTIONS, ActionId, Place
+from snapview.ui.availability import ActionContext
 from tests.trees import branching_tree, make_vm
 
 

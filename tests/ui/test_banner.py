@@ -1,11 +1,11 @@
-"""The banner: one sentence, and at most one button."""
+"""The banner: one sentence, and what can be done about it."""
 
 from datetime import UTC, datetime
 
 from PySide6.QtTest import QSignalSpy
 from pytestqt.qtbot import QtBot
 
-from snapview.ui.banner import Banner, clock_text
+from snapview.ui.banner import Banner, BannerAction, clock_text
 from snapview.ui.colours import Severity
 from tests.ui.windows import button_of, click
 
@@ -14,10 +14,18 @@ def test_with_an_action_it_stays(qtbot: QtBot) -> None:
     banner = Banner()
     qtbot.addWidget(banner)
     assert banner.isHidden()
-    banner.show_message(Severity.WARNING, "<b>lost</b>", "Try now")
+    actions = (BannerAction("Try now"), BannerAction("Give up", "It <b>is</b> too late."))
+    banner.show_message(Severity.WARNING, "<b>lost</b>", *actions)
     spy = QSignalSpy(banner.action_clicked)
     click(button_of(banner, "Try now"))
     assert spy.count() == 1
+    assert spy.at(0) == [0]
+    other = button_of(banner, "Give up")
+    assert not other.isEnabled()
+    assert "&lt;b&gt;" in other.toolTip()
+    banner.show_message(Severity.NOTE, "still lost", *actions)
+    assert button_of(banner, "Give up") is other, "it would lose the focus"
+    banner.show_message(Severity.WARNING, "<b>lost</b>", *actions)
     assert banner.text() == "<b>lost</b>"
     assert banner.has_action
     banner.clear()

@@ -57,6 +57,15 @@ def test_severities_are_readable_and_differ(is_dark: bool) -> None:
     assert len({theme.severity(severity).fill.name() for severity in Severity}) == len(Severity)
 
 
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_buttons_that_lose_something_are_red_and_readable(is_dark: bool) -> None:
+    theme = Theme.from_palette(own_palette(is_dark=is_dark))
+    for fill in (theme.danger, theme.danger_hover):
+        assert contrast(theme.on_filled, fill) >= READABLE
+        assert fill.red() > 2 * max(fill.green(), 20)
+        assert fill.red() > fill.blue()
+
+
 _channel = st.integers(min_value=0, max_value=255)
 _colour = st.builds(QColor, _channel, _channel, _channel)
 

@@ -28,10 +28,9 @@ from snapview.ui.dialogs.add_connection import (
     uri_problem,
 )
 from snapview.ui.dialogs.base import HIGHEST_SHARE, OperationDialog
-from snapview.ui.dialogs.chain_picture import Box
 from snapview.ui.dialogs.describe import DescribeDialog
 from snapview.ui.dialogs.error_dialog import ErrorDialog
-from snapview.ui.dialogs.remove import RemoveDialog, boxes_around
+from snapview.ui.dialogs.remove import RemoveDialog
 from snapview.ui.dialogs.revert import RevertDialog
 from snapview.ui.dialogs.take_snapshot import TakeSnapshotDialog
 from tests.trees import branching_tree, linear_tree, make_snapshot, make_vm
@@ -159,7 +158,7 @@ def test_offered_names_are_never_taken(qtbot: QtBot) -> None:
 
 
 def test_revert_keeps_the_state_of_now(qtbot: QtBot) -> None:
-    dialog = shown(RevertDialog(VM, "updated"), qtbot)
+    dialog = shown(RevertDialog(VM, RevertSnapshot(VM.uuid, "updated")), qtbot)
     assert dialog.safety.isChecked()
     assert says(dialog, "Nothing")
     done = submitted(dialog)
@@ -169,7 +168,7 @@ def test_revert_keeps_the_state_of_now(qtbot: QtBot) -> None:
 
 
 def test_revert_without_safety_says_what_is_lost(qtbot: QtBot) -> None:
-    dialog = shown(RevertDialog(VM, "updated"), qtbot)
+    dialog = shown(RevertDialog(VM, RevertSnapshot(VM.uuid, "updated")), qtbot)
     dialog.safety.click()
     assert says(dialog, "Everything written to the disks")
     assert dialog.go_button.text().replace("&", "") == "Revert"
@@ -180,12 +179,14 @@ def test_revert_without_safety_says_what_is_lost(qtbot: QtBot) -> None:
 
 
 def test_revert_remembers_the_setting(qtbot: QtBot) -> None:
-    dialog = shown(RevertDialog(VM, "updated", safety=False), qtbot)
+    dialog = shown(
+        RevertDialog(VM, RevertSnapshot(VM.uuid, "updated", safety_snapshot=False)), qtbot
+    )
     assert not dialog.safety.isChecked()
 
 
 def test_revert_to_what_is_gone_is_refused(qtbot: QtBot) -> None:
-    dialog = shown(RevertDialog(VM, "updated"), qtbot)
+    dialog = shown(RevertDialog(VM, RevertSnapshot(VM.uuid, "updated")), qtbot)
     dialog.show_vm(replace(VM, tree=SnapshotTree()))
     assert isinstance(dialog.planned, Refusal)
     assert not dialog.go_button.isEnabled()
@@ -195,7 +196,9 @@ def test_revert_to_what_is_gone_is_refused(qtbot: QtBot) -> None:
 
 
 def test_remove_uses_the_plan_s_word(qtbot: QtBot) -> None:
-    dialog = shown(RemoveDialog(VM, ("caddy-tls",), grace_seconds=10), qtbot)
+    dialog = shown(
+        RemoveDialog(VM, DeleteSnapshot(VM.uuid, ("caddy-tls",)), grace_seconds=10), qtbot
+    )
     assert dialog.windowTitle().startswith("Discard “caddy-tls”")
     assert "10 s" in dialog.note.text()
     assert dialog.go_button.hasFocus()
@@ -205,7 +208,7 @@ def test_remove_uses_the_plan_s_word(qtbot: QtBot) -> None:
 
 
 def test_enter_loses_nothing_where_it_is_final(qtbot: QtBot) -> None:
-    dialog = shown(RemoveDialog(VM, ("caddy-tls",)), qtbot)
+    dialog = shown(RemoveDialog(VM, DeleteSnapshot(VM.uuid, ("caddy-tls",))), qtbot)
     spy = QSignalSpy(dialog.submitted)
     assert dialog.cancel_button.hasFocus()
     QTest.keyClick(dialog.cancel_button, Qt.Key.Key_Return)
@@ -214,7 +217,7 @@ def test_enter_loses_nothing_where_it_is_final(qtbot: QtBot) -> None:
 
 
 def test_remove_with_all_that_stands_on_it(qtbot: QtBot) -> None:
-    dialog = shown(RemoveDialog(VM, ("try-caddy",)), qtbot)
+    dialog = shown(RemoveDialog(VM, DeleteSnapshot(VM.uuid, ("try-caddy",))), qtbot)
     assert dialog.subtree.isVisible()
     dialog.subtree.click()
     assert dialog.go_button.text().replace("&", "") == "Discard 2"
@@ -225,20 +228,13 @@ def test_remove_with_all_that_stands_on_it(qtbot: QtBot) -> None:
 
 def test_remove_of_several(qtbot: QtBot) -> None:
     vm = replace(make_vm(tree=linear_tree(12)), capabilities=NEW_HOST)
-    dialog = shown(RemoveDialog(vm, tuple(f"s{n}" for n in range(12))), qtbot)
+    dialog = shown(
+        RemoveDialog(vm, DeleteSnapshot(vm.uuid, tuple(f"s{n}" for n in range(12)))), qtbot
+    )
     assert "12" in dialog.go_button.text()
     assert says(dialog, "and 6 more")
     dialog.show_vm(replace(vm, tree=linear_tree(3)))
     assert isinstance(dialog.planned, Refusal)
-
-
-def test_picture_of_a_merge_and_a_discard() -> None:
-    tree = branching_tree()
-    now, then = boxes_around(tree, "updated", merges=True)
-    assert [box.text for box in now] == ["installed", "updated", "try-nginx"]
-    assert then == (Box("installed"), Box("try-nginx", is_marked=True))
-    _, then = boxes_around(tree, "caddy-tls", merges=False)
-    assert then == (Box("try-caddy"), Box("caddy-tls", is_gone=True))
 
 
 # -- describing
@@ -293,7 +289,11 @@ def hostile_dialogs() -> list[OperationDialog]:
     vm = replace(make_vm(HOSTILE + long, tree), capabilities=NEW_HOST)
     made: list[OperationDialog] = [TakeSnapshotDialog(vm)]
     for name in ("a", "b", "c"):
-        made += [RevertDialog(vm, name), RemoveDialog(vm, (name,)), DescribeDialog(vm, name)]
+        made += [
+            RevertDialog(vm, RevertSnapshot(vm.uuid, name)),
+            RemoveDialog(vm, DeleteSnapshot(vm.uuid, (name,))),
+            DescribeDialog(vm, name),
+        ]
     return made
 
 
@@ -391,7 +391,9 @@ def test_a_dialog_opens_high_enough_for_its_plan(qtbot: QtBot, kind: str) -> Non
     long = replace(VM, hardware=replace(VM.hardware, firmware="uefi", nvram_format="qcow2"))
     names = tuple(snapshot.name for snapshot in long.tree)
     dialog: OperationDialog = (
-        RevertDialog(long, names[0]) if kind == "revert" else RemoveDialog(long, names)
+        RevertDialog(long, RevertSnapshot(long.uuid, names[0]))
+        if kind == "revert"
+        else RemoveDialog(long, DeleteSnapshot(long.uuid, names))
     )
     shown(dialog, qtbot)
     area = dialog.findChild(QScrollArea)

@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from snapview.ui.action_set import ActionSet
-from snapview.ui.actions import ActionContext, ActionId
+from snapview.ui.actions import ActionId
+from snapview.ui.availability import ActionContext
 from snapview.ui.top_bar import SearchField, TopBar
 from tests.trees import branching_tree, make_vm
 from tests.ui.windows import button_of, click, says

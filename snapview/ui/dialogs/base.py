@@ -20,11 +20,22 @@ from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import Vm
 from snapview.ui.buttons import button, set_icon
-from snapview.ui.colours import current_theme
+from snapview.ui.colours import Severity, current_theme
 from snapview.ui.control_style import control_style
+from snapview.ui.dialogs.plan_view import message_box
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, INSET, SMALL_INSET
-from snapview.ui.widgets import LOOK_CHANGES, column, hairline, label, literal, panel, row
+from snapview.ui.widgets import (
+    LOOK_CHANGES,
+    clear,
+    column,
+    hairline,
+    label,
+    literal,
+    panel,
+    row,
+    set_style_property,
+)
 
 HIGHEST_SHARE = 0.85  # of the screen
 
@@ -96,6 +107,9 @@ class OperationDialog(StyledDialog):
         self._planned: Plan | Refusal | None = None
         self._scrolled: QScrollArea | None = None
         layout = column(self, spacing=0)
+        self._notice = panel("base")
+        self._notice.hide()
+        layout.addWidget(self._notice)
         self.body = panel("base")
         self.body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout.addWidget(self.body, 1)
@@ -147,10 +161,19 @@ class OperationDialog(StyledDialog):
             highest = round(self.screen().availableGeometry().height() * HIGHEST_SHARE)
             self.resize(self.width(), min(self.height() + missing, highest))
 
-    def set_go(self, text: str, icon_name: str) -> None:
-        """Give the button that does it another text and icon."""
+    def set_go(self, text: str, icon_name: str, *, is_danger: bool = False) -> None:
+        """Give the button that does it another text and icon; red where something is lost."""
+        set_style_property(self.go_button, "kind", "danger" if is_danger else "filled")
         self.go_button.setText(text)
         set_icon(self.go_button, icon(icon_name, current_theme().on_filled))
+
+    def set_notice(self, heading: str, text: str) -> None:
+        """Say above everything else what has happened since the dialog was shown last."""
+        layout = self._notice.layout() or column(self._notice, spacing=0)
+        layout.setContentsMargins(SMALL_INSET, SMALL_INSET, SMALL_INSET, 0)
+        clear(layout)
+        layout.addWidget(message_box(Severity.WARNING, heading, text))
+        self._notice.show()
 
     # -- for the window
 

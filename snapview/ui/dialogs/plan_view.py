@@ -7,11 +7,22 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QBoxLayout, QGridLayout, QWidget
 
 from snapview.core.planning import Act, GetBack, Plan, Refusal, Step
+from snapview.core.vm import Vm
 from snapview.ui.colours import Severity, current_theme
+from snapview.ui.dialogs.plan_words import Lines, cost_lines
 from snapview.ui.facts import file_name
 from snapview.ui.icons import icon
 from snapview.ui.theme import GAP, SMALL_INSET
-from snapview.ui.widgets import ElidedLabel, IconLabel, clear, column, label, panel, row
+from snapview.ui.widgets import (
+    ElidedLabel,
+    IconLabel,
+    clear,
+    column,
+    label,
+    panel,
+    row,
+    set_severity,
+)
 
 ACT_ICONS = {
     Act.CREATE: "camera",
@@ -25,6 +36,8 @@ ACT_ICONS = {
     Act.STOP: "stop",
     Act.PAUSE: "pause",
     Act.EDIT: "edit",
+    Act.FINISH: "tick",
+    Act.ABORT: "undo",
 }
 
 
@@ -68,27 +81,25 @@ def verdict_box(get_back: GetBack) -> QWidget:
     head.addWidget(IconLabel(icon(severity.value)))
     head.addWidget(label(heading, "heading"), 1)
     layout.addLayout(head)
-    grid = QGridLayout()
-    grid.setHorizontalSpacing(SMALL_INSET)
-    grid.setVerticalSpacing(4)
-    grid.setColumnStretch(1, 1)
     lines = ((_tr("Revert"), get_back.revert_text), (_tr("Remove"), get_back.remove_text))
-    for at, (key, text) in enumerate(lines):
-        grid.addWidget(label(key, "note"), at, 0, Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(label(text, wraps=True), at, 1)
-    layout.addLayout(grid)
+    layout.addLayout(line_grid(lines))
     box.setAccessibleName(f"{heading}. {get_back.revert_text} {get_back.remove_text}")
     return box
 
 
 def bullet(icon_name: str, text: str, small: str = "") -> QBoxLayout:
-    """Return a line of text with an icon in front, and smaller text below it."""
+    """Return a line of text with an icon in front, and smaller text below it.
+
+    Beside the icon of what is critical the words are red as well.
+    """
     line = row(spacing=10)
     is_severity = icon_name in {severity.value for severity in Severity}
     drawn = icon(icon_name) if is_severity else icon(icon_name, current_theme().secondary)
     line.addWidget(IconLabel(drawn), 0, Qt.AlignmentFlag.AlignTop)
     words = column(spacing=2)
-    words.addWidget(label(text, wraps=True))
+    said = label(text, wraps=True)
+    set_severity(said, Severity.CRITICAL if icon_name == Severity.CRITICAL.value else None)
+    words.addWidget(said)
     if small:
         words.addWidget(label(small, "secondary", wraps=True))
     line.addLayout(words, 1)
@@ -115,33 +126,49 @@ def path_label(path: str) -> ElidedLabel:
 
 
 class PlanView(QWidget):
-    """Shows a whole plan: verdict, steps, warnings; or the refusal."""
+    """Shows a whole plan: verdict, warnings, what it takes, steps; or the refusal."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: Plan | Refusal | None = None
+        self._shown: object = None
         self._layout = column(self, spacing=12)
 
-    def show_plan(self, planned: Plan | Refusal) -> None:
-        """Show the plan or the refusal."""
-        if planned == self._shown:
+    def show_plan(self, planned: Plan | Refusal, vm: Vm) -> None:
+        """Show the plan for a VM, or the refusal."""
+        costs = cost_lines(planned, vm) if isinstance(planned, Plan) else ()
+        if (planned, costs) == self._shown:
             return
-        self._shown = planned
+        self._shown = (planned, costs)
         clear(self._layout)
         if isinstance(planned, Refusal):
             self._layout.addWidget(refusal_box(planned))
         else:
-            self._add_plan(planned)
+            self._add_plan(planned, costs)
         self._layout.addStretch(1)
 
-    def _add_plan(self, planned: Plan) -> None:
+    def _add_plan(self, planned: Plan, costs: Lines) -> None:
         if planned.get_back is not None:
             self._layout.addWidget(verdict_box(planned.get_back))
         for warning in warnings_of(planned):
             self._layout.addWidget(message_box(Severity.WARNING, "", warning))
+        if costs:
+            self._layout.addWidget(label(_tr("What it will cost"), "heading"))
+            self._layout.addLayout(line_grid(costs))
         self._layout.addWidget(label(_tr("What happens"), "heading"))
         for step in planned.steps:
             self._layout.addWidget(step_lines(step))
+
+
+def line_grid(lines: Lines) -> QGridLayout:
+    """Return words at the left and what is said of them at the right."""
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(SMALL_INSET)
+    grid.setVerticalSpacing(4)
+    grid.setColumnStretch(1, 1)
+    for at, (key, text) in enumerate(lines):
+        grid.addWidget(label(key, "note"), at, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(label(text, wraps=True), at, 1)
+    return grid
 
 
 def warnings_of(planned: Plan) -> tuple[str, ...]:

@@ -3,21 +3,25 @@
 Hides how word, icon, picture and button follow from the plan's acts.
 """
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QWidget
+from dataclasses import replace
 
-from snapview.core.operations import DeleteSnapshot
-from snapview.core.planning import Act, Plan, Refusal, Step, plan
-from snapview.core.vm import SnapshotTree, Vm
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtWidgets import QCheckBox, QWidget
+
+from snapview.core.operations import DeleteSnapshot, MergeBy
+from snapview.core.planning import Act, Plan, Refusal, plan
+from snapview.core.vm import Vm
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
-from snapview.ui.dialogs.chain_picture import Box, ChainPicture
-from snapview.ui.dialogs.plan_view import message_box, path_label, refusal_box, warnings_of
+from snapview.ui.dialogs.chain_picture import ChainPicture
+from snapview.ui.dialogs.figure_row import FigureRow
+from snapview.ui.dialogs.pictures import removal_picture
+from snapview.ui.dialogs.plan_table import plan_table
+from snapview.ui.dialogs.plan_view import message_box, refusal_box, warnings_of
+from snapview.ui.dialogs.plan_words import cost_figures
 from snapview.ui.format import count_text, plural
 from snapview.ui.theme import INSET, SMALL_INSET
-from snapview.ui.widgets import clear, column, hairline, label, panel, row
-
-MOST_FILES = 6  # listed; the rest is a number
+from snapview.ui.widgets import clear, column, hairline, panel
 
 
 class RemoveDialog(OperationDialog):
@@ -26,7 +30,7 @@ class RemoveDialog(OperationDialog):
     def __init__(
         self,
         vm: Vm,
-        snapshots: tuple[str, ...],
+        wanted: DeleteSnapshot,
         parent: QWidget | None = None,
         *,
         grace_seconds: int = 0,
@@ -35,31 +39,32 @@ class RemoveDialog(OperationDialog):
 
         Args:
             vm: the VM as last read.
-            snapshots: the selected ones.
+            wanted: the selected ones, and how to merge.
             parent: the window.
             grace_seconds: how long it can be undone before it starts.
         """
         super().__init__(vm, parent, "", ("", "discard"))
-        self._names = snapshots
+        self._wanted = wanted
         self._grace_seconds = grace_seconds
         self._shown: tuple[Vm, Plan | Refusal] | None = None
         self.subtree = QCheckBox()
         self._picture = ChainPicture()
+        self._figures = FigureRow()
         self._facts = column(spacing=SMALL_INSET)
         self._build()
         self._follow_vm()
-        if isinstance(plan(vm, DeleteSnapshot(vm.uuid, snapshots)), Refusal):
-            self.subtree.setChecked(self._subtree_is_possible())
+        is_refused = isinstance(plan(vm, wanted), Refusal)
+        self.subtree.setChecked(wanted.subtree or (is_refused and self._subtree_is_possible()))
         self.subtree.toggled.connect(self.replan)
         self.replan()
-        self.resize(660, 400)
+        self.resize(680, 420)
         # Without time to think again, Enter must not lose anything.
         (self.go_button if grace_seconds else self.cancel_button).setFocus()
 
     def operation(self) -> DeleteSnapshot:
         """Return what is to be removed as it is chosen now."""
         with_subtree = self.subtree.isChecked() and not self.subtree.isHidden()
-        return DeleteSnapshot(self.vm.uuid, self._names, subtree=with_subtree)
+        return replace(self._wanted, subtree=with_subtree)
 
     def show_vm(self, vm: Vm) -> None:
         """Go on with the VM as it is now."""
@@ -79,6 +84,7 @@ class RemoveDialog(OperationDialog):
         if isinstance(planned, Refusal):
             self.set_go(word, "discard")
             self._picture.hide()
+            self._figures.show_figures(())
             self._facts.addWidget(refusal_box(planned))
             self.note.setText("")
         else:
@@ -95,12 +101,12 @@ class RemoveDialog(OperationDialog):
         return self.tr("Merge and discard") if Act.MERGE in planned.acts else self.tr("Discard")
 
     def _title(self, word: str) -> str:
-        tree = self.vm.tree
-        if len(self._names) == 1:
-            found = tree.get(self._names[0])
-            what = f"“{found.label if found else self._names[0]}”"
+        tree, names = self.vm.tree, self._wanted.snapshots
+        if len(names) == 1:
+            found = tree.get(names[0])
+            what = f"“{found.label if found else names[0]}”"
         else:
-            what = count_text(len(self._names))
+            what = count_text(len(names))
         return self.tr("{word} {what} of {vm}").format(word=word, what=what, vm=self.vm.name)
 
     # -- showing
@@ -108,71 +114,31 @@ class RemoveDialog(OperationDialog):
     def _show_accepted(self, planned: Plan, word: str) -> None:
         assert isinstance(planned.operation, DeleteSnapshot)
         count = len(planned.operation.snapshots)
-        merges = Act.DISCARD not in planned.acts
+        is_loss = Act.DISCARD in planned.acts
         text = word if count == 1 else f"{word} {count}"
-        self.set_go(f"&{text}", "merge" if merges else "discard")
-        self._show_picture(planned.operation.snapshots, merges=merges)
+        self.set_go(f"&{text}", "discard" if is_loss else "merge", is_danger=is_loss)
+        self._show_picture(planned)
+        self._figures.show_figures(cost_figures(planned, self.vm))
+        if self._wanted.merge_by is MergeBy.PULL and Act.MERGE in planned.acts:
+            self._facts.addWidget(upwards_box())
         for warning in warnings_of(planned):
             self._facts.addWidget(message_box(Severity.WARNING, "", warning))
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(SMALL_INSET)
-        grid.setVerticalSpacing(8)
-        grid.setColumnMinimumWidth(0, 60)
-        grid.setColumnStretch(1, 1)
-        self._add_line(grid, self.tr("Goes"), *(label(t, wraps=True) for t in planned.lost))
-        self._add_line(grid, self.tr("Stays"), *(label(t, wraps=True) for t in planned.kept))
-        steps = [label(step.what, wraps=True) for step in planned.steps[:MOST_FILES]]
-        self._add_line(grid, self.tr("Steps"), *steps, *self._rest(len(planned.steps)))
-        files = [self._files(step) for step in planned.steps if step.files]
-        self._add_line(grid, self.tr("Files"), *files[:MOST_FILES], *self._rest(len(files)))
-        self._facts.addLayout(grid)
-        self.note.setText(self._undo_note(planned))
+        self._facts.addLayout(plan_table(planned, self.vm))
+        self.note.setText(undo_note(planned, self._grace_seconds))
 
-    def _undo_note(self, planned: Plan) -> str:
-        if planned.undo:
-            return self.tr("Undo: {how}").format(how=planned.undo)
-        if self._grace_seconds:
-            return self.tr(
-                "It starts after {seconds} s; until then it can be undone. After that it is final."
-            ).format(seconds=self._grace_seconds)
-        return self.tr("This cannot be taken back.")
-
-    def _rest(self, count: int) -> list[QWidget]:
-        rest = count - MOST_FILES
-        if rest <= 0:
-            return []
-        return [label(plural(rest, self.tr("and 1 more"), self.tr("and {number} more")), "note")]
-
-    def _add_line(self, grid: QGridLayout, key: str, *values: QWidget) -> None:
-        for number, value in enumerate(values):
-            at = grid.rowCount()
-            if not number:
-                grid.addWidget(label(key, "note"), at, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(value, at, 1)
-
-    def _files(self, step: Step) -> QWidget:
-        made = QWidget()
-        line = row(made, spacing=8)
-        for number, path in enumerate(step.files):
-            if number:
-                line.addWidget(label(self.tr("into"), "note"))
-            line.addWidget(path_label(path))
-        if step.act is Act.DISCARD:
-            line.addWidget(label(self.tr("is removed"), "note"))
-        line.addStretch(1)
-        return made
-
-    def _show_picture(self, names: tuple[str, ...], *, merges: bool) -> None:
+    def _show_picture(self, planned: Plan) -> None:
+        assert isinstance(planned.operation, DeleteSnapshot)
+        names = planned.operation.snapshots
         self._picture.setVisible(len(names) == 1)
-        if len(names) != 1:
-            return
-        now, then = boxes_around(self.vm.tree, names[0], merges=merges)
-        tree = self.vm.tree
-        end = ""
-        if names[0] in tree.live_path():
-            is_next = tree.current in {names[0], *tree.children(names[0])[:1]}
-            end = self.tr("here") if is_next else self.tr("… here")
-        self._picture.show_chain(now, then, end)
+        if len(names) == 1:
+            picture = removal_picture(
+                self.vm,
+                names[0],
+                merges=Act.DISCARD not in planned.acts,
+                merge_by=planned.operation.merge_by,
+                copied_bytes=planned.bytes_to_copy,
+            )
+            self._picture.show_chain(picture)
 
     # -- building and following
 
@@ -181,6 +147,7 @@ class RemoveDialog(OperationDialog):
         layout = column(inner, spacing=SMALL_INSET, margin=INSET)
         layout.addWidget(self._picture)
         layout.addWidget(self.subtree)
+        layout.addWidget(self._figures)
         layout.addWidget(hairline())
         layout.addLayout(self._facts)
         column(self.body, spacing=0).addWidget(self.scrolled(inner))
@@ -193,24 +160,36 @@ class RemoveDialog(OperationDialog):
         self.subtree.setText(plural(count, one, many))
 
     def _descendants(self) -> set[str]:
-        tree = self.vm.tree
-        found = {each for name in self._names if name in tree for each in tree.subtree(name)}
-        return found - set(self._names)
+        tree, names = self.vm.tree, self._wanted.snapshots
+        found = {each for name in names if name in tree for each in tree.subtree(name)}
+        return found - set(names)
 
     def _subtree_is_possible(self) -> bool:
-        whole = DeleteSnapshot(self.vm.uuid, self._names, subtree=True)
+        whole = replace(self._wanted, subtree=True)
         return bool(self._descendants()) and isinstance(plan(self.vm, whole), Plan)
 
 
-def boxes_around(
-    tree: SnapshotTree, name: str, *, merges: bool
-) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """Return the boxes of the picture: a snapshot with its parent and its first child."""
-    parent = tree.parent(name)
-    children = tree.children(name)
-    before = (Box(tree[parent].label),) if parent else ()
-    after = (Box(tree[children[0]].label),) if children else ()
-    now = (*before, Box(tree[name].label, is_marked=True), *after)
-    gone = () if merges else (Box(tree[name].label, is_gone=True),)
-    kept = tuple(Box(box.text, is_marked=merges) for box in after)
-    return now, (*before, *gone, *kept)
+def upwards_box() -> QWidget:
+    """Return the box that says what merging upwards is."""
+    return message_box(
+        Severity.NOTE,
+        _tr("Merged upwards"),
+        _tr(
+            "The host’s QEMU may not write to the lower image, so what is in it is copied up "
+            "into the upper one. That copies more, and works all the same."
+        ),
+    )
+
+
+def undo_note(planned: Plan, grace_seconds: int) -> str:
+    """Return how a removal can be taken back, if at all."""
+    if planned.undo:
+        return _tr("Undo: {how}").format(how=planned.undo)
+    if grace_seconds:
+        text = _tr("It starts after {seconds} s; until then it can be undone. Then it is final.")
+        return text.format(seconds=grace_seconds)
+    return _tr("This cannot be taken back.")
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("RemoveDialog", text)

@@ -1,8 +1,12 @@
 """The dialog that puts a VM back: what is kept, what is lost, and the safety snapshot."""
 
+import sys
+from datetime import timedelta
+
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
+    QComboBox,
     QRadioButton,
     QVBoxLayout,
     QWidget,
@@ -14,8 +18,10 @@ from snapview.core.vm import Snapshot, SnapshotState, Vm
 from snapview.ui.colours import Severity, current_theme
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, step_lines
-from snapview.ui.format import relative_text, time_text
+from snapview.ui.dialogs.plan_words import free_bytes, way_text
+from snapview.ui.format import date_text, plural, relative_text, size_text, time_text
 from snapview.ui.icons import icon
+from snapview.ui.retention import local_day
 from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
 from snapview.ui.widgets import (
     ElidedLabel,
@@ -28,33 +34,36 @@ from snapview.ui.widgets import (
     row,
 )
 
+KEEP_DAYS = (3, 7, 14, 30, 90, 0)  # 0: for ever
+
 
 class RevertDialog(OperationDialog):
     """Asks for a ``RevertSnapshot``."""
 
-    def __init__(
-        self, vm: Vm, snapshot: str, parent: QWidget | None = None, *, safety: bool = True
-    ) -> None:
+    def __init__(self, vm: Vm, wanted: RevertSnapshot, parent: QWidget | None = None) -> None:
         """Offer a revert.
 
         Args:
             vm: the VM as last read.
-            snapshot: where to.
+            wanted: where to, and what is chosen at first.
             parent: the window.
-            safety: whether the box of the safety snapshot is ticked at first.
         """
         super().__init__(vm, parent, "", ("", "revert"))
-        self._name = snapshot
-        self._shown: Plan | Refusal | None = None
+        self._name = wanted.snapshot
+        self._shown: object = None
         self.safety = QCheckBox(self.tr("Take a &safety snapshot first"))
-        self.safety.setChecked(safety)
+        self.safety.setChecked(wanted.safety_snapshot)
         self._safety_note = label("", "secondary", wraps=True)
+        self.keep = QComboBox()
         self.choices = {
             Afterwards.RUNNING: QRadioButton(self.tr("r&unning")),
             Afterwards.PAUSED: QRadioButton(self.tr("&paused")),
             Afterwards.OFF: QRadioButton(self.tr("&off")),
         }
-        self.choices[_as_it_was(self._snapshot)].setChecked(True)
+        as_asked = wanted.afterwards is not Afterwards.AS_IT_WAS
+        chosen = wanted.afterwards if as_asked else _as_it_was(self._snapshot)
+        self.choices[chosen].setChecked(True)
+        self._offer_days(wanted.keep_days)
         self.setWindowTitle(
             self.tr("Revert {vm} to “{what}”").format(vm=vm.name, what=self._snapshot.label)
         )
@@ -63,6 +72,7 @@ class RevertDialog(OperationDialog):
         self._more = column(spacing=GAP)
         self._build()
         self.safety.toggled.connect(self.replan)
+        self.keep.currentIndexChanged.connect(self.replan)
         for each in self.choices.values():
             each.toggled.connect(self._on_choice_toggled)
         self.replan()
@@ -81,6 +91,7 @@ class RevertDialog(OperationDialog):
             self.vm.uuid,
             self._name,
             safety_snapshot=self.safety.isChecked(),
+            keep_days=self.keep.currentData(),
             afterwards=Afterwards.AS_IT_WAS if as_it_was else chosen,
         )
 
@@ -88,9 +99,10 @@ class RevertDialog(OperationDialog):
         """Show what is kept and lost, or the refusal."""
         safe = self.safety.isChecked()
         self.set_go(self.tr("&Keep and revert") if safe else self.tr("&Revert"), "revert")
-        if planned == self._shown:
+        self.keep.setEnabled(safe)
+        if (planned, self.vm.storage) == self._shown:
             return
-        self._shown = planned
+        self._shown = (planned, self.vm.storage)
         for layout in (self._kept, self._lost, self._more):
             clear(layout)
         self._kept.addWidget(label(self.tr("Kept"), "heading"))
@@ -104,23 +116,41 @@ class RevertDialog(OperationDialog):
             layout.addStretch(1)
 
     def _show_accepted(self, planned: Plan) -> None:
-        if isinstance(planned.operation, RevertSnapshot) and planned.operation.safety_title:
-            text = self.tr("The state of now is kept as “{title}”.")
-            self._safety_note.setText(text.format(title=planned.operation.safety_title))
-            self.safety.setAccessibleDescription(self._safety_note.text())
+        self._safety_note.setText(self._safety_text(planned))
+        self.safety.setAccessibleDescription(self._safety_note.text())
         for text in planned.kept:
             self._kept.addLayout(bullet("good", text))
         for text in planned.lost:
-            self._lost.addLayout(bullet("warning", text))
+            self._lost.addLayout(bullet("critical", text))
         if not planned.lost:
             self._lost.addLayout(bullet("minus", self.tr("Nothing")))
         for warning in planned.warnings:
             self._more.addWidget(message_box(Severity.WARNING, "", warning))
-        self._more.addWidget(label(self.tr("What happens"), "heading"))
+        head = row(spacing=GAP)
+        head.addWidget(label(self.tr("What happens"), "heading"))
+        head.addWidget(label(way_text(planned, self.vm), "secondary"), 1)
+        self._more.addLayout(head)
         for step in planned.steps:
             self._more.addWidget(step_lines(step))
         undo = planned.undo or self.tr("This cannot be taken back.")
         self.note.setText(self.tr("Undo: {how}").format(how=undo) if planned.undo else undo)
+
+    def _safety_text(self, planned: Plan) -> str:
+        operation = planned.operation
+        if not isinstance(operation, RevertSnapshot) or not operation.safety_snapshot:
+            return self.tr("The state of now is thrown away, and nothing brings it back.")
+        text = self.tr("The state of now is kept as “{title}”")
+        if operation.keep_days is not None:
+            text = self.tr("The state of now is kept as “{title}” until {day}")
+        day = local_day() + timedelta(days=operation.keep_days or 0)
+        said = [text.format(title=operation.safety_title, day=date_text(day))]
+        if planned.extra_bytes_needed is not None:
+            free = free_bytes(planned, self.vm)
+            needs = self.tr("needs {size} of {free} free")
+            said.append(
+                needs.format(size=size_text(planned.extra_bytes_needed), free=size_text(free))
+            )
+        return "; ".join(said) + "."
 
     # -- building
 
@@ -160,12 +190,30 @@ class RevertDialog(OperationDialog):
         font = self.safety.font()
         font.setWeight(font.Weight.DemiBold)
         self.safety.setFont(font)
-        layout.addWidget(self.safety)
+        head = row(spacing=GAP)
+        head.addWidget(self.safety, 1)
+        keep = label(self.tr("&keep"), "secondary")
+        keep.setBuddy(self.keep)
+        head.addWidget(keep)
+        head.addWidget(self.keep)
+        layout.addLayout(head)
         inset = row(spacing=0)
         inset.setContentsMargins(25, 0, 0, 0)
         inset.addWidget(self._safety_note)
         layout.addLayout(inset)
         return box
+
+    def _offer_days(self, days: int | None) -> None:
+        """Offer how long the safety snapshot is kept; after that it may go."""
+        offered = {*KEEP_DAYS, days or 0}
+        for each in sorted(offered, key=lambda each: each or sys.maxsize):
+            text = plural(each, self.tr("for 1 day"), self.tr("for {number} days"))
+            self.keep.addItem(text if each else self.tr("for ever"), each or None)
+        self.keep.setCurrentIndex(self.keep.findData(days))
+        self.keep.setAccessibleName(self.tr("How long the safety snapshot is kept"))
+        self.keep.setToolTip(
+            self.tr("Then it is marked as one that may go; it is never deleted by itself.")
+        )
 
     def _add_afterwards(self, layout: QVBoxLayout) -> None:
         line = row(spacing=INSET)

@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
 )
 
 from snapview.core.operations import CreateSnapshot
-from snapview.core.planning import Plan, Refusal, plan, recommended_kind
+from snapview.core.planning import Plan, Refusal, RefusalCode, plan, recommended_kind
 from snapview.core.vm import RunState, SnapshotKind, Vm
+from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import PlanView
 from snapview.ui.theme import GAP, INSET, TINY
@@ -37,7 +38,12 @@ class TakeSnapshotDialog(OperationDialog):
     """Asks for a ``CreateSnapshot``."""
 
     def __init__(
-        self, vm: Vm, parent: QWidget | None = None, *, memory: bool | None = None
+        self,
+        vm: Vm,
+        parent: QWidget | None = None,
+        *,
+        memory: bool | None = None,
+        wanted: CreateSnapshot | None = None,
     ) -> None:
         """Offer a snapshot.
 
@@ -45,6 +51,7 @@ class TakeSnapshotDialog(OperationDialog):
             vm: the VM as last read.
             parent: the window.
             memory: preselect with or without memory; None: with, when the VM has any.
+            wanted: what was filled in before, when it is asked once more.
         """
         super().__init__(vm, parent, "", ("", "camera"))
         self.setWindowTitle(self.tr("Take snapshot of {vm}").format(vm=vm.name))
@@ -57,6 +64,9 @@ class TakeSnapshotDialog(OperationDialog):
         self.internal = QRadioButton()
         self.external = QRadioButton()
         self.quiesce = QCheckBox(self.tr("&Freeze the guest’s file systems"))
+        self.mix = QCheckBox(self.tr("Mi&x them all the same"))
+        self._mix_box = panel(Severity.WARNING.value)
+        self._mix_reason = label("", wraps=True)
         self._quiesce_note = label("", "secondary", wraps=True)
         self._memory_note = label("", "secondary", wraps=True)
         self._disk_note = label("", "secondary", wraps=True)
@@ -67,6 +77,8 @@ class TakeSnapshotDialog(OperationDialog):
         wants_memory = vm.run_state.is_active if memory is None else memory
         (self.with_memory if wants_memory else self.disk_only).setChecked(True)
         self._choose_kind()
+        if wanted is not None:
+            self._fill_in(wanted)
         self._follow_quiesce()
         self._connect()
         self.replan()
@@ -83,13 +95,29 @@ class TakeSnapshotDialog(OperationDialog):
             kind=SnapshotKind.INTERNAL if self.internal.isChecked() else SnapshotKind.EXTERNAL,
             memory=self.with_memory.isChecked(),
             quiesce=self.quiesce.isEnabled() and self.quiesce.isChecked(),
+            mix=self.mix.isChecked() and not self._mix_box.isHidden(),
         )
 
+    def _fill_in(self, wanted: CreateSnapshot) -> None:
+        self.name.setText(wanted.title)
+        self.description.setPlainText(wanted.description)
+        self._kind_was_chosen = True
+        (self.with_memory if wanted.memory else self.disk_only).setChecked(True)
+        is_internal = wanted.kind is SnapshotKind.INTERNAL
+        (self.internal if is_internal else self.external).setChecked(True)
+        self.quiesce.setChecked(wanted.quiesce)
+        self.mix.setChecked(wanted.mix)
+
     def show_plan(self, planned: Plan | Refusal) -> None:
-        """Show the verdict and the steps."""
-        self.view.show_plan(planned)
+        """Show the verdict, what it takes, and the steps."""
+        self.view.show_plan(planned, self.vm)
         undo = planned.undo if isinstance(planned, Plan) else ""
         self.note.setText(self.tr("Undo: {how}").format(how=undo) if undo else "")
+
+    def replan(self) -> None:
+        """Ask what would happen now; where kinds would be mixed, offer to do so all the same."""
+        self._follow_mix()
+        super().replan()
 
     def show_vm(self, vm: Vm) -> None:
         """Go on with the VM as it is now."""
@@ -118,6 +146,8 @@ class TakeSnapshotDialog(OperationDialog):
         self._add_choice(form, self.internal, label(inside, "secondary", wraps=True))
         beside = self.tr("External: the image is frozen, writing goes to an overlay")
         self._add_choice(form, self.external, label(beside, "secondary", wraps=True))
+        form.addSpacing(TINY)
+        self._add_mix(form)
         form.addSpacing(GAP)
         form.addWidget(hairline())
         form.addSpacing(TINY)
@@ -156,6 +186,13 @@ class TakeSnapshotDialog(OperationDialog):
         form.addLayout(inset)
         choice.setAccessibleDescription(note.text())
 
+    def _add_mix(self, form: QVBoxLayout) -> None:
+        layout = column(self._mix_box, spacing=6, margin=10)
+        layout.addWidget(self._mix_reason)
+        layout.addWidget(self.mix)
+        self._mix_box.hide()
+        form.addWidget(self._mix_box)
+
     def _plan_area(self) -> QScrollArea:
         inner = panel("base")
         column(inner, margin=INSET).addWidget(self.view)
@@ -172,6 +209,7 @@ class TakeSnapshotDialog(OperationDialog):
         self.external.clicked.connect(self._on_kind_clicked)
         self.internal.toggled.connect(self._on_kind_toggled)
         self.quiesce.toggled.connect(self.replan)
+        self.mix.toggled.connect(self.replan)
 
     # -- following choices and the VM
 
@@ -223,7 +261,23 @@ class TakeSnapshotDialog(OperationDialog):
     def _follow_quiesce(self) -> None:
         reason = self._why_no_quiesce()
         self.quiesce.setEnabled(not reason)
-        self._quiesce_note.setText(reason or self.tr("By the guest agent; the disk is then clean"))
+        note = self.tr(
+            "The guest agent writes everything out and holds still for an instant, ten seconds at "
+            "most; the disk is then clean, not as after a power cut"
+        )
+        self._quiesce_note.setText(reason or note)
+        self.quiesce.setAccessibleDescription(reason or note)
+
+    def _follow_mix(self) -> None:
+        """Show the tick to mix kinds, with the reason, only where it makes a difference."""
+        asked = replace(self.operation(), mix=False, title="")
+        without = plan(self.vm, asked)
+        is_mixed = isinstance(without, Refusal) and without.code is RefusalCode.MIXED
+        is_possible = is_mixed and isinstance(plan(self.vm, replace(asked, mix=True)), Plan)
+        if isinstance(without, Refusal) and is_possible:
+            self._mix_reason.setText(without.reason)
+            self.mix.setAccessibleDescription(without.reason)
+        self._mix_box.setVisible(is_possible)
 
     def _why_no_quiesce(self) -> str:
         if self.vm.run_state is not RunState.RUNNING:

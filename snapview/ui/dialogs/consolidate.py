@@ -1,0 +1,216 @@
+"""The dialog that merges a VM's chains: which disks, how fast, which points are given up.
+
+Hides that each disk is planned by itself to say what can be done about it, and all chosen ones
+together to say what will happen.
+"""
+
+from dataclasses import dataclass, replace
+
+from PySide6.QtWidgets import QCheckBox, QComboBox, QWidget
+
+from snapview.core.operations import Consolidate, MergeBy
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.vm import DiskChain, Vm
+from snapview.ui.colours import Severity
+from snapview.ui.dialogs.base import OperationDialog
+from snapview.ui.dialogs.chain_picture import ChainPicture
+from snapview.ui.dialogs.figure_row import FigureRow
+from snapview.ui.dialogs.pictures import chain_picture
+from snapview.ui.dialogs.plan_table import plan_table
+from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, warnings_of
+from snapview.ui.dialogs.plan_words import cost_figures
+from snapview.ui.dialogs.remove import undo_note, upwards_box
+from snapview.ui.format import plural
+from snapview.ui.limits import SPEEDS, limit_text
+from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
+from snapview.ui.widgets import clear, column, hairline, label, literal, panel, row
+
+INDENT = 25
+
+
+@dataclass(slots=True)
+class _DiskLine:
+    """The widgets of one disk."""
+
+    tick: QCheckBox
+    note: QWidget
+    picture: ChainPicture
+
+
+class ConsolidateDialog(OperationDialog):
+    """Asks for a ``Consolidate``."""
+
+    def __init__(
+        self, vm: Vm, wanted: Consolidate, parent: QWidget | None = None, *, grace_seconds: int = 0
+    ) -> None:
+        """Offer to merge chains.
+
+        Args:
+            vm: the VM as last read.
+            wanted: what is chosen at first; without disks, all that can be merged.
+            parent: the window.
+            grace_seconds: how long it can be undone before it starts.
+        """
+        super().__init__(vm, parent, "", ("", "merge"))
+        self._wanted = wanted
+        self._grace_seconds = grace_seconds
+        self._shown: object = None
+        self._lines: dict[str, _DiskLine] = {}
+        self._disks = column(spacing=TINY)
+        self._pictures = column(spacing=GAP)
+        self._figures = FigureRow()
+        self._facts = column(spacing=SMALL_INSET)
+        self.speed = QComboBox()
+        self.setWindowTitle(self.tr("Merge the chain of {vm}").format(vm=vm.name))
+        self._offer_speeds(wanted.bandwidth_bytes_per_second)
+        self._build()
+        self._follow_vm(wanted.disks)
+        self.speed.currentIndexChanged.connect(self.replan)
+        self.replan()
+        self.resize(720, 480)
+        self.cancel_button.setFocus()
+
+    @property
+    def ticks(self) -> dict[str, QCheckBox]:
+        """The tick boxes of the disks."""
+        return {target: line.tick for target, line in self._lines.items()}
+
+    def operation(self) -> Consolidate:
+        """Return what is to be merged as it is chosen now."""
+        chosen = tuple(target for target, tick in self.ticks.items() if tick.isChecked())
+        return replace(
+            self._wanted, disks=chosen, bandwidth_bytes_per_second=self.speed.currentData()
+        )
+
+    def replan(self) -> None:
+        """Ask what would happen now, unless no disk is chosen: that would mean all of them."""
+        if self.operation().disks:
+            super().replan()
+        else:
+            self._planned = None
+            self.go_button.setEnabled(False)
+            self._show_nothing_chosen()
+
+    def show_vm(self, vm: Vm) -> None:
+        """Go on with the VM as it is now."""
+        if vm != self.vm:
+            chosen = self.operation().disks
+            self.vm = vm
+            self._follow_vm(chosen)
+            self.replan()
+
+    def show_plan(self, planned: Plan | Refusal) -> None:
+        """Show what goes and what stays, or the refusal."""
+        if (self.vm, planned) == self._shown:
+            return
+        self._shown = (self.vm, planned)
+        clear(self._facts)
+        moves = planned.moves if isinstance(planned, Plan) else ()
+        for disk in self.vm.state_disks:
+            line = self._lines[disk.target]
+            line.picture.setVisible(bool(moves) and line.tick.isChecked())
+            line.picture.show_chain(chain_picture(self.vm, disk, moves))
+        if isinstance(planned, Refusal):
+            self.set_go(self.tr("&Merge"), "merge")
+            self._figures.show_figures(())
+            self._facts.addWidget(refusal_box(planned))
+            self.note.setText("")
+        else:
+            self._show_accepted(planned)
+        self._facts.addStretch(1)
+
+    def _show_accepted(self, planned: Plan) -> None:
+        self.set_go(self.tr("&Merge"), "merge", is_danger=bool(planned.lost))
+        self._figures.show_figures(cost_figures(planned, self.vm))
+        if self._wanted.merge_by is MergeBy.PULL:
+            self._facts.addWidget(upwards_box())
+        for text in planned.lost:
+            self._facts.addLayout(bullet("critical", text))
+        for warning in warnings_of(planned):
+            self._facts.addWidget(message_box(Severity.WARNING, "", warning))
+        self._facts.addLayout(plan_table(replace(planned, lost=()), self.vm))
+        self.note.setText(undo_note(planned, self._grace_seconds))
+
+    def _show_nothing_chosen(self) -> None:
+        self._shown = None
+        clear(self._facts)
+        self._figures.show_figures(())
+        for line in self._lines.values():
+            line.picture.hide()
+        text = self.tr("Tick a disk whose images are to become one.")
+        self._facts.addWidget(label(text, "note", wraps=True))
+        self._facts.addStretch(1)
+        self.note.setText("")
+        self.go_button.setToolTip(literal(text))
+
+    # -- building and following
+
+    def _build(self) -> None:
+        inner = panel("base")
+        layout = column(inner, spacing=SMALL_INSET, margin=INSET)
+        explained = self.tr(
+            "Images that lie on one another become one. The VM keeps its state of now; the points "
+            "in between are given up."
+        )
+        layout.addWidget(label(explained, "note", wraps=True))
+        layout.addLayout(self._disks)
+        line = row(spacing=GAP)
+        caption = label(self.tr("&Copy at most"), "note")
+        caption.setBuddy(self.speed)
+        line.addWidget(caption)
+        line.addWidget(self.speed)
+        line.addWidget(label(self.tr("can be changed while it runs"), "secondary"))
+        line.addStretch(1)
+        layout.addLayout(line)
+        layout.addLayout(self._pictures)
+        layout.addWidget(self._figures)
+        layout.addWidget(hairline())
+        layout.addLayout(self._facts)
+        column(self.body, spacing=0).addWidget(self.scrolled(inner))
+
+    def _offer_speeds(self, wanted: int) -> None:
+        for speed in sorted({*SPEEDS, wanted}, reverse=True, key=lambda s: s or float("inf")):
+            self.speed.addItem(limit_text(speed), speed)
+        self.speed.setCurrentIndex(self.speed.findData(wanted))
+        self.speed.setAccessibleName(self.tr("How fast it may copy"))
+
+    def _follow_vm(self, wanted: tuple[str, ...]) -> None:
+        """Make a line for each disk: what can be done about it alone, or why nothing can."""
+        clear(self._disks)
+        clear(self._pictures)
+        self._lines = {}
+        for disk in self.vm.state_disks:
+            alone = plan(self.vm, replace(self._wanted, disks=(disk.target,)))
+            is_possible = isinstance(alone, Plan)
+            tick = QCheckBox(self._disk_text(disk))
+            tick.setEnabled(is_possible)
+            tick.setChecked(is_possible and (not wanted or disk.target in wanted))
+            said = self._gain_text(alone) if isinstance(alone, Plan) else alone.reason
+            note = label(said, "secondary", wraps=True)
+            tick.setAccessibleDescription(said)
+            picture = ChainPicture()
+            picture.hide()
+            line = row(spacing=0)
+            line.setContentsMargins(INDENT, 0, 0, 0)
+            line.addWidget(note)
+            self._disks.addWidget(tick)
+            self._disks.addLayout(line)
+            if len(self.vm.state_disks) > 1:
+                self._pictures.addWidget(label(disk.target, "caption"))
+            self._pictures.addWidget(picture)
+            self._lines[disk.target] = _DiskLine(tick, note, picture)
+            tick.toggled.connect(self.replan)
+
+    def _disk_text(self, disk: DiskChain) -> str:
+        count = plural(len(disk.layers), self.tr("1 image"), self.tr("{number} images"))
+        return self.tr("&{disk}: {images}").format(disk=disk.target, images=count)
+
+    def _gain_text(self, alone: Plan) -> str:
+        points = len(alone.lost)
+        if not points:
+            return self.tr("No point is given up")
+        return plural(
+            points,
+            self.tr("1 point to revert to is given up"),
+            self.tr("{number} points to revert to are given up"),
+        )

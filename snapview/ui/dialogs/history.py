@@ -1,0 +1,240 @@
+"""The dialog that shows what was done to a VM: when, what, how it ended, planned beside actual.
+
+Imported only when it is opened, as it brings SQLite with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QCoreApplication,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
+from PySide6.QtWidgets import QFrame, QHeaderView, QTableView, QVBoxLayout, QWidget
+
+from snapview.core.errors import SnapviewError
+from snapview.history import OperationRecord
+from snapview.session import JobView, Session, VmKey
+from snapview.ui.buttons import button
+from snapview.ui.colours import Severity, current_theme
+from snapview.ui.dialogs.base import StyledDialog
+from snapview.ui.dialogs.plan_view import message_box
+from snapview.ui.format import (
+    duration_text,
+    exact_size_text,
+    exact_time_text,
+    plural,
+    size_text,
+    time_text,
+)
+from snapview.ui.icons import icon
+from snapview.ui.theme import COLUMN_HEADER, INSET, ROW_HEIGHT
+from snapview.ui.widgets import clear, column, label, literal, panel
+
+Index = QModelIndex | QPersistentModelIndex
+ROOT = QModelIndex()
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("History", text)
+
+
+def _beside(actual: str, planned: str) -> str:
+    """Return an actual figure with the planned one, as far as they are known."""
+    if not planned:
+        return actual
+    return _tr("{actual} of {planned}").format(actual=actual or "–", planned=planned)
+
+
+def _size(size_bytes: int | None) -> str:
+    return "" if size_bytes is None else size_text(size_bytes)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else duration_text(seconds)
+
+
+def what_text(record: OperationRecord) -> str:
+    """Return what was done, beginning with a capital letter."""
+    return record.what[:1].upper() + record.what[1:]
+
+
+def outcome_text(record: OperationRecord) -> str:
+    """Return how it ended."""
+    words = {"done": _tr("done"), "failed": _tr("failed"), "cancelled": _tr("cancelled")}
+    return words.get(record.outcome, record.outcome)
+
+
+def _severity(record: OperationRecord) -> Severity:
+    if record.outcome == "failed":
+        return Severity.ERROR
+    return Severity.WARNING if record.message else Severity.GOOD
+
+
+def _copied_tip(record: OperationRecord) -> str:
+    lines = []
+    if record.actual_bytes is not None:
+        lines.append(_tr("Copied: {size}").format(size=exact_size_text(record.actual_bytes)))
+    if record.planned_bytes is not None:
+        lines.append(_tr("Planned: {size}").format(size=exact_size_text(record.planned_bytes)))
+    if record.is_limited:
+        lines.append(_tr("Its speed was limited"))
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column: its title, its text, and what its tooltip says."""
+
+    title: str
+    text: Callable[[OperationRecord], str]
+    tip: Callable[[OperationRecord], str] = lambda record: record.message
+
+
+COLUMNS = (
+    _Column("When", lambda r: time_text(r.at), lambda r: exact_time_text(r.at)),
+    _Column("What", what_text),
+    _Column("How it ended", outcome_text),
+    _Column(
+        "Copied, of planned",
+        lambda r: _beside(_size(r.actual_bytes), _size(r.planned_bytes)),
+        _copied_tip,
+    ),
+    _Column(
+        "Took, of planned",
+        lambda r: _beside(_seconds(r.actual_seconds), _seconds(r.planned_seconds)),
+    ),
+    _Column(
+        "Freed, of planned",
+        lambda r: _beside(_size(r.actual_freed_bytes), _size(r.planned_freed_bytes)),
+    ),
+)
+WHAT = 1
+OUTCOME = 2
+
+
+class HistoryModel(QAbstractTableModel):
+    """The operations on one VM. Read-only; GUI thread."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._records: tuple[OperationRecord, ...] = ()
+
+    def set_records(self, records: Sequence[OperationRecord]) -> None:
+        """Show other operations."""
+        self.beginResetModel()
+        self._records = tuple(records)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = ROOT) -> int:
+        """Return the number of operations."""
+        return 0 if parent.isValid() else len(self._records)
+
+    def columnCount(self, parent: Index = ROOT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Return what a cell shows."""
+        record, column_ = self._records[index.row()], COLUMNS[index.column()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return column_.text(record)
+            case Qt.ItemDataRole.ToolTipRole:
+                return literal(column_.tip(record))
+            case Qt.ItemDataRole.DecorationRole if index.column() == OUTCOME:
+                return icon(_severity(record).value)
+            case Qt.ItemDataRole.ForegroundRole if index.column() not in {WHAT, OUTCOME}:
+                return current_theme().secondary
+        return None
+
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> object:
+        """Return the titles of the columns."""
+        if orientation is Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return _tr(COLUMNS[section].title)
+        return None
+
+
+class HistoryDialog(StyledDialog):
+    """Shows the operations on one VM."""
+
+    def __init__(
+        self, session: Session, key: VmKey, name: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent, _tr("What was done to {vm}").format(vm=name))
+        self._key = key
+        self.model = HistoryModel(self)
+        self.table = QTableView()
+        self._message: QVBoxLayout = column(spacing=0, margin=INSET)
+        self._build()
+        session.history_read.connect(self._on_read)
+        session.history_unreadable.connect(self._on_unreadable)
+        session.job_changed.connect(self._on_job_changed)
+        self._session = session
+        session.read_history(key)
+
+    def _build(self) -> None:
+        layout = column(self, spacing=0)
+        body = panel("base")
+        inner = column(body, spacing=0)
+        inner.addLayout(self._message)
+        inner.addWidget(self.table, 1)
+        layout.addWidget(body, 1)
+        table = self.table
+        table.setModel(self.model)
+        table.setFrameShape(QFrame.Shape.NoFrame)
+        table.setShowGrid(False)
+        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        table.setTabKeyNavigation(False)
+        table.setWordWrap(False)
+        table.setTextElideMode(Qt.TextElideMode.ElideRight)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        header = table.horizontalHeader()
+        header.setFixedHeight(COLUMN_HEADER)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(WHAT, QHeaderView.ResizeMode.Stretch)
+        table.setAccessibleName(self.windowTitle())
+        close = button(self.tr("&Close"), "filled")
+        close.clicked.connect(self.accept)
+        self.note = self.add_foot(layout, close)
+        self.resize(940, 460)
+        table.setFocus()
+
+    def _on_read(self, key: VmKey, records: Sequence[OperationRecord]) -> None:
+        if key != self._key:
+            return
+        clear(self._message)
+        self.model.set_records(records)
+        one, many = self.tr("1 operation"), self.tr("{number} operations")
+        self.note.setText(plural(len(records), one, many) if records else "")
+        self.table.setVisible(bool(records))
+        if not records:
+            text = self.tr("snapview has done nothing to this VM yet.")
+            self._message.addWidget(label(text, "note"))
+            self._message.addStretch(1)
+
+    def _on_unreadable(self, key: VmKey, error: SnapviewError) -> None:
+        if key != self._key:
+            return
+        clear(self._message)
+        self.table.hide()
+        self._message.addWidget(message_box(Severity.ERROR, error.message, advice=error.advice))
+        self._message.addStretch(1)
+
+    def _on_job_changed(self, job: JobView) -> None:
+        """Read again when something more was done; it is written down before it is read."""
+        if job.key == self._key and job.state.is_over:
+            self._session.read_history(self._key)
