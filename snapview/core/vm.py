@@ -93,6 +93,26 @@ class DiskChain:
         """Whether a snapshot of the VM has to capture this disk."""
         return self.device in {"disk", "lun"} and not self.is_readonly and bool(self.layers)
 
+    def on_headers(self, storage: Storage) -> "DiskChain":
+        """Return the chain with the images that the headers say lie below the defined ones.
+
+        A chain that libvirt has walked stays as it is, and so does one that is defined otherwise
+        than the headers say: that is for planning to refuse.
+        """
+        named = self.layers[: max(1, self.defined)]
+        found = storage.chain(named[0].path) if named and named[0].type == "file" else ()
+        is_so = [image.path for image in found[: len(named)]] == [layer.path for layer in named]
+        if self.is_complete or not found or not is_so:
+            return self
+        below = zip(found[len(named) - 1 :], found[len(named) :], strict=False)
+        layers = [*named, *(DiskLayer(i.path, up.backing_format or i.format) for up, i in below)]
+        last = found[-1]
+        if last.backing is not None and last.has_plain_backing and storage.is_unread(last.backing):
+            recorded = [layer.path for layer in self.layers]
+            at = recorded.index(last.backing) if last.backing in recorded else len(recorded)
+            layers += self.layers[at:] or (DiskLayer(last.backing, last.backing_format),)
+        return replace(self, layers=tuple(layers), is_complete=last.backing is None)
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
@@ -335,8 +355,9 @@ class Vm:
     problem: str | None = None
 
     def with_storage(self, storage: Storage) -> "Vm":
-        """Return the VM with its image files, which are read separately."""
-        return replace(self, storage=storage)
+        """Return the VM with its image files, read separately, and the chains that they tell of."""
+        disks = tuple(disk.on_headers(storage) for disk in self.disks)
+        return replace(self, storage=storage, disks=disks)
 
     @property
     def state_disks(self) -> tuple[DiskChain, ...]:

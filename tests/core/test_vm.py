@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from snapview.core.storage import ImageFile, Storage
 from snapview.core.vm import (
     DiskChain,
     DiskLayer,
@@ -240,3 +241,71 @@ def test_the_time_of_a_snapshot_orders_siblings_then_the_name() -> None:
     tree = SnapshotTree([late, make_snapshot("c"), make_snapshot("b")])
     assert tree.roots == ("b", "c", "a")
     assert linear_tree(3).roots == ("s0",)
+
+
+# Chains and headers
+
+TOP, MID, BASE = (DiskLayer(f"/i/{name}", "qcow2") for name in ("top", "mid", "base"))
+RAW = DiskLayer("/i/base", "raw")
+
+
+def headers(*pairs: tuple[str, str | None], folders: tuple[str, ...] = ("/i",)) -> Storage:
+    """Storage in which each image lies on the next name; the last is a raw base."""
+    images = {
+        path: ImageFile(path, "qcow2", backing, "raw" if backing == "/i/base" else "qcow2")
+        for path, backing in pairs
+    }
+    return Storage(images, dict.fromkeys(folders, 0))
+
+
+WHOLE = headers(("/i/top", "/i/mid"), ("/i/mid", "/i/base"), ("/i/base", None))
+
+
+@pytest.mark.parametrize(
+    ("chain", "storage", "layers", "is_complete"),
+    [
+        (DiskChain("vda", (TOP,), defined=1), WHOLE, (TOP, MID, RAW), True),
+        (DiskChain("vda", (TOP, MID), defined=2), WHOLE, (TOP, MID, RAW), True),
+        # What records say gives way to the headers, what definitions say does not.
+        (DiskChain("vda", (TOP, BASE), defined=1), WHOLE, (TOP, MID, RAW), True),
+        (DiskChain("vda", (TOP, BASE), defined=2), WHOLE, (TOP, BASE), False),
+        (DiskChain("vda", (TOP,), defined=1, is_complete=True), WHOLE, (TOP,), True),
+        (DiskChain("vda", (TOP,), defined=1), Storage(), (TOP,), False),
+        (DiskChain("hda", ()), WHOLE, (), False),
+        (
+            DiskChain("vda", (DiskLayer("/i/top", None, "block"),), defined=1),
+            WHOLE,
+            (DiskLayer("/i/top", None, "block"),),
+            False,
+        ),
+        # The chain goes on where nobody may look; there records are all there is.
+        (
+            DiskChain("vda", (TOP, MID, DiskLayer("/j/x"), BASE), defined=1),
+            headers(("/i/top", "/j/x")),
+            (TOP, DiskLayer("/j/x"), BASE),
+            False,
+        ),
+        (
+            DiskChain("vda", (TOP, MID), defined=1),
+            headers(("/i/top", "/j/x")),
+            (TOP, DiskLayer("/j/x", "qcow2")),
+            False,
+        ),
+        (DiskChain("vda", (TOP, MID), defined=1), headers(("/i/top", "/i/gone")), (TOP,), False),
+        (DiskChain("vda", (TOP,), defined=1), headers(("/i/top", "json:{}")), (TOP,), False),
+        (
+            DiskChain("vda", (TOP,), defined=1),
+            headers(("/i/top", "/i/mid"), ("/i/mid", "/i/top")),
+            (TOP, MID),
+            False,
+        ),
+    ],
+    ids=range(13),
+)
+def test_a_chain_goes_on_as_the_headers_say(
+    chain: DiskChain, storage: Storage, layers: tuple[DiskLayer, ...], is_complete: bool
+) -> None:
+    found = make_vm("x", disks=(chain,)).with_storage(storage)
+    assert found.storage is storage
+    assert found.disks == (replace(chain, layers=layers, is_complete=is_complete),)
+    assert found.with_storage(storage) == found
