@@ -81,11 +81,18 @@ class Plan:
     def gist(self) -> object:
         """What a user agreed to; a later plan with another gist has to be shown again.
 
-        New files carry the time in their names, so only those that exist already count.
+        New files and snapshots may carry the time in their names, so only those that exist already
+        count.
         """
         on_old_files = {Act.MERGE, Act.DISCARD, Act.REVERT}
+        new = {Act.CREATE, Act.SAVE_MEMORY}
         steps = tuple(
-            (step.act, step.disk, step.snapshot, step.files if step.act in on_old_files else ())
+            (
+                step.act,
+                step.disk,
+                step.snapshot if step.act not in new else None,
+                step.files if step.act in on_old_files else (),
+            )
             for step in self.steps
         )
         return steps, self.lost
@@ -122,6 +129,7 @@ class RefusalCode(Enum):
     BACKUP = "backup"
     TRANSIENT = "transient"
     INTERRUPTED = "interrupted"
+    PLAN_CHANGED = "plan-changed"  # since the user agreed to it
     TOO_LATE = "too-late"
 
 
