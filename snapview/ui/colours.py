@@ -84,7 +84,7 @@ class Theme:
         good, note, warning, error, critical = (
             _severity(figures[level.value], base, ground.surfaces) for level in Severity
         )
-        danger = darken_for_white(critical.fill)
+        danger = QColor(figures["danger"][0])
         exclusive, shared, shared_edge, memory = (QColor(name) for name in figures["bytes"])
         return cls(
             is_dark=ground.is_dark,
@@ -349,6 +349,7 @@ _LIGHT: dict[str, tuple[str, ...]] = {  # severities: fill, edge, text
     "warning": ("#E8B10A", "#A87400", "#775300"),
     "error": ("#C94A0A", "#C94A0A", "#A33F00"),
     "critical": ("#7A1230", "#7A1230", "#7A1230"),
+    "danger": ("#7A1230",),
     "branches": ("#2B63D1", "#1F9E80", "#8A6416", "#C053A8", "#4A5364"),
     "kept": ("#7B8698",),
     "ages": ("#DCE7F3", "#F5DFA8", "#E2A655", "#AE5D2C", "#642722"),
@@ -360,6 +361,7 @@ _DARK: dict[str, tuple[str, ...]] = {
     "warning": ("#F5D547", "#F5D547", "#F5D547"),
     "error": ("#F7A066", "#F7A066", "#F7A066"),
     "critical": ("#FB6A86", "#FB6A86", "#FB7F98"),
+    "danger": ("#B8344F",),
     "branches": ("#7DA9FF", "#4CCB9B", "#F0CC6A", "#C9598F", "#BCC6DC"),
     "kept": ("#8792A3",),
     "ages": ("#2E3B4E", "#5C5340", "#8E6B38", "#D29640", "#FFD27A"),

@@ -6,9 +6,17 @@ Hides the painting; it is told labels and knows nothing of plans.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QFontMetrics,
+    QHelpEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from snapview.ui.colours import current_theme
 from snapview.ui.theme import (
@@ -18,6 +26,7 @@ from snapview.ui.theme import (
     secondary_font,
     text_font,
 )
+from snapview.ui.widgets import literal
 
 BOX_HEIGHT = 32
 TALL_BOX_HEIGHT = 42  # with a second line
@@ -97,13 +106,31 @@ class ChainPicture(QWidget):
         """Return the same height, but little width."""
         return QSize(240, self.sizeHint().height())
 
+    def event(self, event: QEvent) -> bool:
+        """Say the whole label of the box below the mouse."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            box = self.box_at(event.pos())
+            text = " · ".join(filter(None, (box.text, box.small))) if box else ""
+            QToolTip.showText(event.globalPos(), literal(text), self)
+            return True
+        return super().event(event)
+
+    def box_at(self, place: QPoint) -> Box | None:
+        """Return the box at a place of the widget."""
+        for top, boxes in ((2, self._chain.now), (self._lower_top(), self._chain.then)):
+            at = 0
+            for box in boxes:
+                if self._frame_of(at, box, top).contains(QPointF(place)):
+                    return box
+                at += box.span
+        return None
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw both lines, and the arrow."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        lower = 2 + self._box_height() + self._row_space()
         self._paint_line(painter, 2, self.tr("now"), self._chain.now)
-        self._paint_line(painter, lower, self.tr("then"), self._chain.then)
+        self._paint_line(painter, self._lower_top(), self.tr("then"), self._chain.then)
         if self._chain.arrow is not None:
             self._paint_arrow(painter, *self._chain.arrow)
 
@@ -124,6 +151,14 @@ class ChainPicture(QWidget):
     def _left_of(self, place: int) -> float:
         return HEAD_WIDTH + place * (self._box_width() + LINK_WIDTH)
 
+    def _lower_top(self) -> int:
+        return 2 + self._box_height() + self._row_space()
+
+    def _frame_of(self, place: int, box: Box, top: int) -> QRectF:
+        left = self._left_of(place)
+        width = self._left_of(place + box.span) - LINK_WIDTH - left
+        return QRectF(left, top, width, self._box_height())
+
     # -- painting
 
     def _paint_line(self, painter: QPainter, top: int, head: str, boxes: Sequence[Box]) -> None:
@@ -134,11 +169,9 @@ class ChainPicture(QWidget):
         painter.drawText(QRectF(0, top, HEAD_WIDTH, height), middle, head)
         place = 0
         for box in boxes:
-            left = self._left_of(place)
             if place:
-                self._paint_link(painter, left - LINK_WIDTH, top)
-            width = self._left_of(place + box.span) - LINK_WIDTH - left
-            self._paint_box(painter, QRectF(left, top, width, height), box)
+                self._paint_link(painter, self._left_of(place) - LINK_WIDTH, top)
+            self._paint_box(painter, self._frame_of(place, box, top), box)
             place += box.span
         if self._chain.end:
             left = self._left_of(place) - LINK_WIDTH

@@ -6,14 +6,14 @@ together to say what will happen.
 
 from dataclasses import dataclass, replace
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
 from snapview.core.operations import Consolidate, MergeBy
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import DiskChain, Vm
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
-from snapview.ui.dialogs.chain_picture import ChainPicture
+from snapview.ui.dialogs.chain_picture import Chain, ChainPicture
 from snapview.ui.dialogs.figure_row import FigureRow
 from snapview.ui.dialogs.pictures import chain_picture
 from snapview.ui.dialogs.plan_table import plan_table
@@ -33,8 +33,15 @@ class _DiskLine:
     """The widgets of one disk."""
 
     tick: QCheckBox
-    note: QWidget
+    caption: QLabel
     picture: ChainPicture
+
+    def show_chain(self, chain: Chain | None) -> None:
+        """Show the disk's picture; None: nothing is to be seen of it."""
+        self.picture.setVisible(chain is not None)
+        self.caption.setVisible(chain is not None and bool(self.caption.text()))
+        if chain is not None:
+            self.picture.show_chain(chain)
 
 
 class ConsolidateDialog(OperationDialog):
@@ -108,8 +115,8 @@ class ConsolidateDialog(OperationDialog):
         moves = planned.moves if isinstance(planned, Plan) else ()
         for disk in self.vm.state_disks:
             line = self._lines[disk.target]
-            line.picture.setVisible(bool(moves) and line.tick.isChecked())
-            line.picture.show_chain(chain_picture(self.vm, disk, moves))
+            is_shown = bool(moves) and line.tick.isChecked()
+            line.show_chain(chain_picture(self.vm, disk, moves) if is_shown else None)
         if isinstance(planned, Refusal):
             self.set_go(self.tr("&Merge"), "merge")
             self._figures.show_figures(())
@@ -136,7 +143,7 @@ class ConsolidateDialog(OperationDialog):
         clear(self._facts)
         self._figures.show_figures(())
         for line in self._lines.values():
-            line.picture.hide()
+            line.show_chain(None)
         text = self.tr("Tick a disk whose images are to become one.")
         self._facts.addWidget(label(text, "note", wraps=True))
         self._facts.addStretch(1)
@@ -188,22 +195,24 @@ class ConsolidateDialog(OperationDialog):
             said = self._gain_text(alone) if isinstance(alone, Plan) else alone.reason
             note = label(said, "secondary", wraps=True)
             tick.setAccessibleDescription(said)
-            picture = ChainPicture()
-            picture.hide()
-            line = row(spacing=0)
-            line.setContentsMargins(INDENT, 0, 0, 0)
-            line.addWidget(note)
             self._disks.addWidget(tick)
-            self._disks.addLayout(line)
-            if len(self.vm.state_disks) > 1:
-                self._pictures.addWidget(label(disk.target, "caption"))
-            self._pictures.addWidget(picture)
-            self._lines[disk.target] = _DiskLine(tick, note, picture)
+            indented = row(spacing=0)
+            indented.setContentsMargins(INDENT, 0, 0, TINY)
+            indented.addWidget(note)
+            self._disks.addLayout(indented)
+            is_alone = len(self.vm.state_disks) == 1
+            line = _DiskLine(
+                tick, label("" if is_alone else disk.target, "caption"), ChainPicture()
+            )
+            self._pictures.addWidget(line.caption)
+            self._pictures.addWidget(line.picture)
+            line.show_chain(None)
+            self._lines[disk.target] = line
             tick.toggled.connect(self.replan)
 
     def _disk_text(self, disk: DiskChain) -> str:
         count = plural(len(disk.layers), self.tr("1 image"), self.tr("{number} images"))
-        return self.tr("&{disk}: {images}").format(disk=disk.target, images=count)
+        return self.tr("{disk}: {images}").format(disk=disk.target, images=count)
 
     def _gain_text(self, alone: Plan) -> str:
         points = len(alone.lost)

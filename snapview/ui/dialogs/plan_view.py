@@ -36,7 +36,7 @@ ACT_ICONS = {
     Act.STOP: "stop",
     Act.PAUSE: "pause",
     Act.EDIT: "edit",
-    Act.FINISH: "tick",
+    Act.FINISH: "arrow-right",
     Act.ABORT: "undo",
 }
 

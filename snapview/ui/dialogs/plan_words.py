@@ -41,8 +41,7 @@ def cost_figures(planned: Plan, vm: Vm) -> tuple[CostFigure, ...]:
     """Return what a plan gives back and takes: space, bytes, time."""
     found = []
     copies = Act.MERGE in planned.acts
-    removes = copies or Act.DISCARD in planned.acts
-    if planned.freed_bytes is not None or removes:
+    if planned.freed_bytes is not None:
         found.append(_size(planned.freed_bytes, _tr("comes back")))
     if planned.bytes_to_copy is not None or copies:
         found.append(_size(planned.bytes_to_copy, _tr("to copy")))
@@ -50,6 +49,8 @@ def cost_figures(planned: Plan, vm: Vm) -> tuple[CostFigure, ...]:
         found.append(_size(planned.extra_bytes_needed, _extra_word(planned, vm)))
     if planned.estimated_seconds is not None or copies:
         found.append(_time(planned, vm))
+    if planned.freed_bytes is None and (copies or Act.DISCARD in planned.acts):
+        found.append(_size(None, _tr("comes back; known when it is done")))
     return tuple(found)
 
 

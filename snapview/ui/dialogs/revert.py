@@ -61,8 +61,9 @@ class RevertDialog(OperationDialog):
             Afterwards.OFF: QRadioButton(self.tr("&off")),
         }
         as_asked = wanted.afterwards is not Afterwards.AS_IT_WAS
-        chosen = wanted.afterwards if as_asked else _as_it_was(self._snapshot)
+        chosen = wanted.afterwards if as_asked else _most_likely(self._snapshot)
         self.choices[chosen].setChecked(True)
+        self._afterwards_note = label("", "secondary", wraps=True)
         self._offer_days(wanted.keep_days)
         self.setWindowTitle(
             self.tr("Revert {vm} to “{what}”").format(vm=vm.name, what=self._snapshot.label)
@@ -85,7 +86,7 @@ class RevertDialog(OperationDialog):
 
     def operation(self) -> RevertSnapshot:
         """Return the revert as it is chosen now."""
-        chosen = next(after for after, each in self.choices.items() if each.isChecked())
+        chosen = self._chosen()
         as_it_was = chosen is _as_it_was(self._snapshot)
         return RevertSnapshot(
             self.vm.uuid,
@@ -95,11 +96,17 @@ class RevertDialog(OperationDialog):
             afterwards=Afterwards.AS_IT_WAS if as_it_was else chosen,
         )
 
+    def _chosen(self) -> Afterwards:
+        return next(after for after, each in self.choices.items() if each.isChecked())
+
     def show_plan(self, planned: Plan | Refusal) -> None:
         """Show what is kept and lost, or the refusal."""
         safe = self.safety.isChecked()
-        self.set_go(self.tr("&Keep and revert") if safe else self.tr("&Revert"), "revert")
+        text = self.tr("&Keep and revert") if safe else self.tr("&Revert")
+        is_loss = isinstance(planned, Plan) and bool(planned.lost)
+        self.set_go(text, "revert", is_danger=is_loss)
         self.keep.setEnabled(safe)
+        self._afterwards_note.setText(self._afterwards_text())
         if (planned, self.vm.storage) == self._shown:
             return
         self._shown = (planned, self.vm.storage)
@@ -224,13 +231,20 @@ class RevertDialog(OperationDialog):
             line.addWidget(each)
         line.addStretch(1)
         layout.addLayout(line)
-        layout.addWidget(label(self._afterwards_note(), "secondary", wraps=True))
+        layout.addWidget(self._afterwards_note)
         layout.addSpacing(TINY)
 
-    def _afterwards_note(self) -> str:
+    def _afterwards_text(self) -> str:
+        is_off = self._chosen() is Afterwards.OFF
         if self._snapshot.has_memory:
+            if is_off:
+                return self.tr("It is off; the memory that the snapshot holds is not used.")
             return self.tr("Programs go on where they were at the snapshot.")
-        return self.tr("It starts from its disk: this snapshot holds no memory.")
+        if is_off:
+            return self.tr("It stays off until you start it.")
+        return self.tr(
+            "It starts from its disk, as after a power cut: this snapshot holds no memory."
+        )
 
     def _on_choice_toggled(self) -> None:
         if self.sender() is None or any(each.isChecked() for each in self.choices.values()):
@@ -251,3 +265,10 @@ def _as_it_was(snapshot: Snapshot) -> Afterwards:
         SnapshotState.RUNNING: Afterwards.RUNNING,
         SnapshotState.PAUSED: Afterwards.PAUSED,
     }.get(snapshot.state, Afterwards.OFF)
+
+
+def _most_likely(snapshot: Snapshot) -> Afterwards:
+    """Return what most people want the VM to do: what it did, also where no memory was kept."""
+    if snapshot.state is SnapshotState.DISK_ONLY:
+        return Afterwards.RUNNING
+    return _as_it_was(snapshot)

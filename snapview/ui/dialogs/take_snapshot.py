@@ -26,8 +26,9 @@ from snapview.core.vm import RunState, SnapshotKind, Vm
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import PlanView
-from snapview.ui.theme import GAP, INSET, TINY
-from snapview.ui.widgets import column, hairline, label, panel, row
+from snapview.ui.icons import icon
+from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
+from snapview.ui.widgets import IconLabel, column, hairline, label, panel, row
 
 LEFT_WIDTH = 330
 INDENT = 25  # of the words under a radio button
@@ -110,6 +111,8 @@ class TakeSnapshotDialog(OperationDialog):
 
     def show_plan(self, planned: Plan | Refusal) -> None:
         """Show the verdict, what it takes, and the steps."""
+        is_said = isinstance(planned, Refusal) and planned.code is RefusalCode.MIXED
+        self.view.setVisible(not (is_said and not self._mix_box.isHidden()))
         self.view.show_plan(planned, self.vm)
         undo = planned.undo if isinstance(planned, Plan) else ""
         self.note.setText(self.tr("Undo: {how}").format(how=undo) if undo else "")
@@ -146,8 +149,6 @@ class TakeSnapshotDialog(OperationDialog):
         self._add_choice(form, self.internal, label(inside, "secondary", wraps=True))
         beside = self.tr("External: the image is frozen, writing goes to an overlay")
         self._add_choice(form, self.external, label(beside, "secondary", wraps=True))
-        form.addSpacing(TINY)
-        self._add_mix(form)
         form.addSpacing(GAP)
         form.addWidget(hairline())
         form.addSpacing(TINY)
@@ -186,16 +187,20 @@ class TakeSnapshotDialog(OperationDialog):
         form.addLayout(inset)
         choice.setAccessibleDescription(note.text())
 
-    def _add_mix(self, form: QVBoxLayout) -> None:
-        layout = column(self._mix_box, spacing=6, margin=10)
-        layout.addWidget(self._mix_reason)
-        layout.addWidget(self.mix)
-        self._mix_box.hide()
-        form.addWidget(self._mix_box)
-
     def _plan_area(self) -> QScrollArea:
         inner = panel("base")
-        column(inner, margin=INSET).addWidget(self.view)
+        layout = column(inner, spacing=SMALL_INSET, margin=INSET)
+        box = column(self._mix_box, spacing=6, margin=SMALL_INSET)
+        head = row(spacing=10)
+        mark = IconLabel(icon(Severity.WARNING.value))
+        head.addWidget(mark, 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(self._mix_reason, 1)
+        box.addLayout(head)
+        box.addWidget(self.mix)
+        self._mix_box.hide()
+        layout.addWidget(self._mix_box)
+        layout.addWidget(self.view)
+        layout.addStretch(1)
         area = self.scrolled(inner)
         area.setFocusPolicy(Qt.FocusPolicy.WheelFocus)  # as long plans are read by keys, too
         area.setAccessibleName(self.tr("What will happen"))

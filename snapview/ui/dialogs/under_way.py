@@ -65,7 +65,8 @@ class _ChoiceDialog(OperationDialog):
         self._shown = planned
         clear(self._steps)
         chosen = self.finish if self.finish.isChecked() else self.back
-        self.set_go(chosen.text(), "tick" if chosen is self.finish else "undo")
+        is_loss = isinstance(planned, Plan) and bool(planned.lost)
+        self.set_go(chosen.text(), "tick" if chosen is self.finish else "undo", is_danger=is_loss)
         if isinstance(planned, Refusal):
             self._steps.addWidget(refusal_box(planned))
         else:
