@@ -152,15 +152,17 @@ class Jobs(QObject):
             time.monotonic() - began if began is not None else 0.0,
             type(outcome).__name__,
         )
-        self._change(
-            job,
+        over = replace(
+            job.view,
             state=_state_of(outcome),
             outcome=outcome,
             undo=undo_of(job.view.operation, outcome, job.before),
             starts_at=None,
             can_cancel=False,
         )
-        self.ended.emit(Ended(job.view, job.before, job.was_limited))
+        self.ended.emit(Ended(over, job.before, job.was_limited))  # first: to be written down
+        job.view = over
+        self.changed.emit(over)
         job.before = None
         self._hand_over_next(job.view.key)
 

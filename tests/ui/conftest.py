@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from snapview.session import Session, Timing
+from snapview.session import History, Session, Timing
 from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
 from snapview.ui.theme import apply_style
@@ -33,6 +33,7 @@ class OpenWindow(Protocol):
         *,
         make_demo: Callable[[], str] | None = None,
         settings: Settings | None = None,
+        history: History | None = None,
     ) -> Shown: ...
 
 
@@ -47,9 +48,10 @@ def open_window(qapp: QApplication, qtbot: QtBot, tmp_path: Path) -> Iterator[Op
         *,
         make_demo: Callable[[], str] | None = None,
         settings: Settings | None = None,
+        history: History | None = None,
     ) -> Shown:
         by_uri = worlds if isinstance(worlds, dict) else {ONE: worlds}
-        session = Session(lambda uri: by_uri[uri].make_host(uri), QUICK)
+        session = Session(lambda uri: by_uri[uri].make_host(uri), QUICK, history)
         saved: list[Settings] = []
         known = settings or Settings(tmp_path / "settings.json")
         window = MainWindow(session, known, saved.append, make_demo)

@@ -108,7 +108,7 @@ def guest_effect(planned: Plan, vm: Vm) -> str:
     if any(isinstance(move, COPYING) for move in planned.moves):
         if is_on:
             return _tr("It runs on; what is merged belongs to branches that it does not use.")
-        return _tr("It stays off, and cannot be started meanwhile.")
+        return _tr("It stays off.")
     if is_on and any(isinstance(move, DeleteByLibvirt) for move in planned.moves):
         return _tr("It runs on; it may stand still for a moment.")
     return _tr("It notices nothing.") if is_on else _tr("It stays off.")

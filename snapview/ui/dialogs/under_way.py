@@ -6,8 +6,9 @@ from snapview.core.operations import EndBlockJob, Recover
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.under_way import BlockJob, Interruption
 from snapview.core.vm import Vm
+from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
-from snapview.ui.dialogs.plan_view import bullet, refusal_box, step_lines
+from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, step_lines
 from snapview.ui.format import relative_text, size_text, time_text
 from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
 from snapview.ui.under_way_words import job_noun
@@ -77,6 +78,8 @@ class _ChoiceDialog(OperationDialog):
                 self._steps.addLayout(bullet("good", text))
             for text in planned.lost:
                 self._steps.addLayout(bullet("critical", text))
+            for warning in planned.warnings:
+                self._steps.addWidget(message_box(Severity.WARNING, "", warning))
         self._steps.addStretch(1)
 
     def _build(self) -> None:
