@@ -6,6 +6,7 @@ What is not here cannot be undone: a merge and a discard are for ever.
 from typing import assert_never
 
 from snapview.core.operations import (
+    Afterwards,
     Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
@@ -17,7 +18,7 @@ from snapview.core.operations import (
     Recover,
     RevertSnapshot,
 )
-from snapview.core.vm import Vm
+from snapview.core.vm import RunState, Vm
 
 
 def undo_of(operation: Operation, outcome: Outcome, before: Vm | None) -> Operation | None:
@@ -38,7 +39,9 @@ def undo_of(operation: Operation, outcome: Outcome, before: Vm | None) -> Operat
             kept = outcome.created  # the safety snapshot
             if not operation.safety_snapshot or kept is None:
                 return None
-            return RevertSnapshot(operation.vm_uuid, kept, safety_snapshot=False)
+            return RevertSnapshot(
+                operation.vm_uuid, kept, safety_snapshot=False, afterwards=_as_before(before)
+            )
         case EditDescription():
             old = before.tree.get(operation.snapshot) if before else None
             if old is None:
@@ -48,6 +51,16 @@ def undo_of(operation: Operation, outcome: Outcome, before: Vm | None) -> Operat
             return None
         case _:
             assert_never(operation)
+
+
+def _as_before(before: Vm | None) -> Afterwards:
+    """Return what the VM shall do again; its memory says that, unless it could not be kept."""
+    if before is None or not before.hardware.blockers:
+        return Afterwards.AS_IT_WAS
+    return {
+        RunState.RUNNING: Afterwards.RUNNING,
+        RunState.PAUSED: Afterwards.PAUSED,
+    }.get(before.run_state, Afterwards.AS_IT_WAS)
 
 
 def is_possible(undo: Operation, vm: Vm) -> bool:

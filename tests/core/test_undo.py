@@ -1,18 +1,27 @@
+"""What takes what back, and when that can still be done."""
+
+from dataclasses import replace
+
 import pytest
 
 from snapview.core.errors import HostError
 from snapview.core.operations import (
+    Afterwards,
     Cancelled,
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     Done,
     EditDescription,
+    EndBlockJob,
     Failed,
     Operation,
     Outcome,
+    Recover,
     RevertSnapshot,
 )
 from snapview.core.undo import is_possible, undo_of
+from snapview.core.vm import RunState
 from tests.trees import linear_tree, make_vm
 
 VM = make_vm("web", linear_tree(3))
@@ -39,6 +48,36 @@ def test_each_operation_has_its_undo(
     operation: Operation, outcome: Outcome, undo: Operation | None
 ) -> None:
     assert undo_of(operation, outcome, VM) == undo
+
+
+@pytest.mark.parametrize(
+    ("state", "blockers", "afterwards"),
+    [
+        (RunState.RUNNING, (), Afterwards.AS_IT_WAS),
+        (RunState.RUNNING, ("a device",), Afterwards.RUNNING),  # only its disks were kept
+        (RunState.PAUSED, ("a device",), Afterwards.PAUSED),
+        (RunState.SHUTOFF, ("a device",), Afterwards.AS_IT_WAS),
+    ],
+)
+def test_a_vm_whose_memory_could_not_be_kept_runs_again_after_the_undo(
+    state: RunState, blockers: tuple[str, ...], afterwards: Afterwards
+) -> None:
+    before = replace(VM, run_state=state, hardware=replace(VM.hardware, blockers=blockers))
+    undo = undo_of(REVERT, Done(created="kept"), before)
+    assert undo == RevertSnapshot(VM.uuid, "kept", safety_snapshot=False, afterwards=afterwards)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Consolidate(VM.uuid),
+        EndBlockJob(VM.uuid, "vda", finish=True),
+        Recover(VM.uuid, "x1", finish=False),
+    ],
+)
+def test_what_was_merged_ended_or_recovered_stays_so(operation: Operation) -> None:
+    assert undo_of(operation, Done(), VM) is None
+    assert is_possible(operation, VM)
 
 
 @pytest.mark.parametrize("operation", [CREATE, REVERT, EDIT, DELETE])
