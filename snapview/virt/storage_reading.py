@@ -7,6 +7,7 @@ for every other VM, because only that tells whether one of them needs an image o
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from enum import IntFlag
 from typing import Any, Protocol
 
 from snapview.core.errors import ConnectionLost, NotFound, SnapviewError
@@ -30,7 +31,16 @@ _log = logging.getLogger(__name__)
 
 MOST_FOLDERS = 200  # a header may lead anywhere, but not for ever
 
+STATS_BLOCK = 32  # VIR_DOMAIN_STATS_BLOCK
+
 _XML_INACTIVE = 2  # VIR_DOMAIN_XML_INACTIVE
+
+
+class StatsFlag(IntFlag):
+    """virConnectGetAllDomainStatsFlags."""
+
+    NOWAIT = 1 << 29
+    BACKING = 1 << 30
 
 
 class HandleSource(Protocol):
@@ -186,11 +196,26 @@ def _others(host: HandleSource, uuid: str) -> dict[str, tuple[DiskLayer, ...]]:
         if domain.UUIDString() == uuid or is_workbench(name):
             continue
         with suppress(NotFound):  # it may be gone meanwhile
-            disks = _disks(host, domain, _XML_INACTIVE)
-            if _answers(host, domain):
-                disks = (*disks, *_disks(host, domain, 0))
-            found[name] = layers_of(disks)
+            defined = layers_of(_disks(host, domain, _XML_INACTIVE))
+            found[name] = (*defined, *_open_layers(host, domain))
     return found
+
+
+def _open_layers(host: HandleSource, domain: Any) -> Iterable[DiskLayer]:
+    """Return the image files that a VM has open; none when it is off.
+
+    A busy VM is asked for what libvirt knows without it; else we would wait for half a minute.
+    """
+    with host.translated("look at the VM"):
+        if not domain.isActive():
+            return ()
+        if int(domain.controlInfo(0)[0]) == CONTROL_OK:
+            return layers_of(_disks(host, domain, 0))
+        flags = StatsFlag.BACKING | StatsFlag.NOWAIT
+        told = host.connection().domainListGetStats([domain], STATS_BLOCK, int(flags))
+    figures = told[0][1] if told else {}
+    paths = (figures.get(f"block.{n}.path") for n in range(figures.get("block.count", 0)))
+    return tuple(DiskLayer(path) for path in paths if path and path.startswith("/"))
 
 
 def _disks(host: HandleSource, domain: Any, flags: int) -> tuple[DiskChain, ...]:
@@ -204,12 +229,6 @@ def _disks(host: HandleSource, domain: Any, flags: int) -> tuple[DiskChain, ...]
     except (SnapviewError, BadXml) as error:
         _log.debug("a definition cannot be read: %s", error)
         return ()
-
-
-def _answers(host: HandleSource, domain: Any) -> bool:
-    """Whether a VM is on and would answer at once; a busy one makes us wait for half a minute."""
-    with host.translated("look at the VM"):
-        return bool(domain.isActive()) and int(domain.controlInfo(0)[0]) == CONTROL_OK
 
 
 def _flat(others: Mapping[str, tuple[DiskLayer, ...]]) -> Iterable[DiskLayer]:

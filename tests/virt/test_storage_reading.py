@@ -261,8 +261,15 @@ def test_another_vm_that_vanishes_meanwhile_is_left_out(lab: Lab, vm: Backend) -
     other.host.close()
 
 
-def test_a_busy_vm_is_not_waited_for(lab: Lab, vm: Backend, images: Images) -> None:
-    other = lab_backend(lab)
+def test_a_busy_vm_is_not_waited_for_and_its_open_images_are_known_all_the_same(
+    lab: Lab, vm: Backend, images: Images
+) -> None:
+    images.make("top.qcow2", "vda.qcow2")
+    other = lab_backend(lab, running=False)
+    defined = lab.active_disk(other.name)
+    put_disk_on(other, images.path("top.qcow2"))
+    lab.virsh("start", other.name, "--paused")
+    put_disk_on(other, str(defined))
     seen: list[int] = []
     original: Any = libvirt.virDomain.XMLDesc
 
@@ -276,9 +283,17 @@ def test_a_busy_vm_is_not_waited_for(lab: Lab, vm: Backend, images: Images) -> N
         patch.object(libvirt.virDomain, "XMLDesc", watched),
         patch.object(libvirt.virDomain, "controlInfo", lambda *_: busy),
     ):
-        storage_of(vm)
+        users = storage_of(vm).users
     assert seen == [libvirt.VIR_DOMAIN_XML_INACTIVE]
+    for path in (images.path("top.qcow2"), images.path("vda.qcow2"), str(defined)):
+        assert users[path] == (other.name,)
     other.host.close()
+
+
+def test_the_numbers_are_libvirts() -> None:
+    for flag in storage_reading.StatsFlag:
+        assert flag == getattr(libvirt, f"VIR_CONNECT_GET_ALL_DOMAINS_STATS_{flag.name}")
+    assert storage_reading.STATS_BLOCK == libvirt.VIR_DOMAIN_STATS_BLOCK
 
 
 def test_a_vm_that_is_gone_is_not_found(lab: Lab, vm: Backend) -> None:
