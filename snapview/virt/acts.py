@@ -1,211 +1,229 @@
-"""Carry out a plan on one VM, step by step, and verify what came of it. Pure over ``VmPort``.
+"""The way of an operation: read, plan, agreed?, journal, move by move, verify, report.
 
-The VM is read and planned again right before the first step, because it may have changed since
-the user said yes; and read again after the last, because libvirt's "done" is not a proof.
+The VM is read and planned again right before the first move, because it may have changed since
+the user said yes; and read again after the last, because libvirt's "done" is not a proof. Pure
+over ``VmPort`` and ``Journal``.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import assert_never
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 
-from snapview.core.errors import Conflict, HostError, SnapviewError
+from snapview.core.errors import Conflict, ConnectionLost, PlanChanged, SnapviewError
+from snapview.core.journal import Journal, moves_left, needs_thaw, undo_moves
+from snapview.core.moves import (
+    DeleteByLibvirt,
+    ForgetSnapshot,
+    MakeOverlay,
+    Move,
+    RemoveFile,
+    TakeSnapshot,
+)
 from snapview.core.operations import (
-    Afterwards,
-    Consolidate,
-    CreateSnapshot,
-    DeleteSnapshot,
-    EditDescription,
-    EndBlockJob,
+    Actual,
     Operation,
     Progress,
     Recover,
-    RevertSnapshot,
-    join_description,
 )
-from snapview.core.planning import Act, Plan, Refusal, plan
-from snapview.core.planning.create import disk_actions, memory_path
-from snapview.core.planning.revert import ends, safety_of
-from snapview.core.vm import Snapshot, SnapshotKind, Vm
-from snapview.virt.job import Steps
+from snapview.core.planning import Refusal, plan
+from snapview.core.vm import RunState, Vm
+from snapview.virt.course import Course
+from snapview.virt.job import Ended, SteppedJob, Steps
+from snapview.virt.moves.site import Site, Stopped, require
 from snapview.virt.vm_port import VmPort
-from snapview.virt.xml import build_snapshot, with_description
+
+_STATES = {
+    RunState.RUNNING: "runs",
+    RunState.PAUSED: "is paused",
+    RunState.SHUTOFF: "is off",
+    RunState.CRASHED: "has crashed",
+    RunState.SUSPENDED: "sleeps",
+}
 
 
-def steps_of(operation: Operation, port: VmPort) -> Steps:
+def job_of(
+    operation: Operation, port: VmPort, journal: Journal, agreed: object = None
+) -> SteppedJob:
+    """Return an operation as a job; nothing happens before its first step."""
+
+    def begin(stop: threading.Event) -> Steps:
+        return steps_of(operation, Site(port, stop), journal, agreed)
+
+    return SteppedJob(operation.vm_uuid, begin)
+
+
+def steps_of(operation: Operation, site: Site, journal: Journal, agreed: object = None) -> Steps:
     """Return the steps of an operation; nothing happens before the first is asked for.
 
+    Args:
+        operation: what to do.
+        site: the VM to do it to, and how to stop.
+        journal: where it is written down before it is done.
+        agreed: the gist of the plan that the user agreed to; None: whatever the plan is.
+
     Raises (from the steps):
-        Conflict: planning refuses it, for the VM as it is now.
+        Conflict: planning refuses it, for the VM as it is now; or another snapview is at work.
+        PlanChanged: the plan is not the one agreed to any more; nothing was done.
         HostError: libvirt says done, but the VM does not look so.
-        SnapviewError: whatever libvirt refused.
+        SnapviewError: whatever libvirt refused; its advice says what is true now.
     """
-    vm = port.read()
-    planned = plan(vm, operation)
+    began = time.monotonic()
+    site.vm = before = _look(site.port)
+    planned = plan(before, operation)
     if isinstance(planned, Refusal):
         raise Conflict(planned.reason, advice=planned.advice)
-    match planned.operation:
-        case CreateSnapshot() as create:
-            return (yield from _create(create, planned, vm, port))
-        case RevertSnapshot() as revert:
-            return (yield from _revert(revert, vm, port))
-        case DeleteSnapshot() as delete:
-            return (yield from _delete(delete, planned, vm, port))
-        case EditDescription() as edit:
-            return (yield from _edit(edit, port))
-        case Consolidate() | EndBlockJob() | Recover():
-            raise NotImplementedError
-        case _:
-            assert_never(planned.operation)
-
-
-def _create(operation: CreateSnapshot, planned: Plan, vm: Vm, port: VmPort) -> Steps:
-    """Take a snapshot and see that it is there, with the overlays that the plan named."""
-    name = planned.new_name or ""
-    title = operation.title or name
-    is_external = operation.kind is SnapshotKind.EXTERNAL
-    memory_file = memory_path(vm, name) if is_external and operation.memory else None
-    disks = disk_actions(vm, operation, name)
-    xml = build_snapshot(
-        name,
-        join_description(name, title, operation.description),
-        memory_path=memory_file,
-        disks=disks,
+    if agreed is not None and planned.gist != agreed:
+        raise PlanChanged(
+            f"“{before.name}” has changed, and so has what would be done.",
+            advice="Look at the plan again; nothing was done.",
+        )
+    if isinstance(operation, Recover):
+        is_done = yield from _recover(operation, site, journal)
+    else:
+        entry = journal.open(
+            site.port.uri, before.uuid, before.name, planned.operation, planned.moves
+        )
+        course = Course(site, entry)
+        with course.held():
+            is_done = yield from _go(course, course.forward(planned.moves), site)
+    after = _look(site.port)
+    if is_done and not isinstance(operation, Recover):
+        _require_others(planned.moves, site, after)
+    actual = Actual(
+        time.monotonic() - began, site.copied_bytes, _freed(planned.moves, before, after)
     )
-    yield Progress("Taking the snapshot")
-    with _quiesced(port, wanted=operation.quiesce):
-        port.create_snapshot(xml, disk_only=is_external and memory_file is None, live=False)
-    after = port.read()
-    _require(name in after.tree, f"the snapshot “{title}” is not there")
-    active = _active_images(after)
-    for disk in disks:
-        if disk.overlay is not None:
-            _require(active.get(disk.target) == disk.overlay.path, f"{disk.target} did not change")
-    return name
+    return Ended(site.created, actual, tuple(site.remarks), is_cancelled=not is_done)
 
 
-def _revert(operation: RevertSnapshot, vm: Vm, port: VmPort) -> Steps:
-    """Keep the state of now if asked, revert, and see that the VM stands where it should."""
-    kept: str | None = None
-    if operation.safety_snapshot:
-        safety = plan(vm, safety_of(vm, operation))
-        if isinstance(safety, Refusal) or not isinstance(safety.operation, CreateSnapshot):
-            raise Conflict(f"The state of now cannot be kept: {getattr(safety, 'reason', '')}")
-        kept = yield from _create(safety.operation, safety, vm, port)
-    yield Progress("Reverting")
-    try:
-        _go_back(operation, vm, port, kept)
-    except SnapviewError as error:
-        if kept is not None:
-            advice = f"The state of before is kept in “{operation.safety_title}”."
-            error.advice = f"{advice} {error.advice}".strip()
-        raise
-    return kept
+def _look(port: VmPort) -> Vm:
+    vm = port.read()
+    return vm.with_storage(port.read_storage()) if vm.capabilities.touches_disks else vm
 
 
-def _go_back(operation: RevertSnapshot, vm: Vm, port: VmPort, kept: str | None) -> None:
-    """Revert, and see that the VM stands where it should and lost no snapshot."""
-    target = vm.tree[operation.snapshot]
-    wanted = ends(target, operation.afterwards)
-    port.revert(target.name, _flag_for(target, wanted))
-    if wanted is Afterwards.OFF:
-        _stop_if_on(port)
-    after = port.read()
-    _require(after.tree.current == target.name, "the VM does not stand on it")
-    expected = {s.name for s in vm.tree} | ({kept} if kept is not None else set())
-    missing = expected - {s.name for s in after.tree}
-    _require(not missing, f"snapshots are gone: {', '.join(sorted(missing))}")
+def _recover(operation: Recover, site: Site, journal: Journal) -> Generator[Progress, None, bool]:
+    """Bring to its end, or take back, what a snapview that is gone had begun."""
+    entry = journal.resume(operation.interruption)
+    written = entry.entry
+    course = Course(site, entry, is_recovery=True)
+    with course.held():
+        if needs_thaw(replace(written, is_alive=False)):
+            thaw(site.port)
+        back = undo_moves(written)
+        if operation.finish:
+            moves = course.forward(moves_left(written))
+        elif back is not None:
+            moves = course.take_back(back)
+        else:
+            raise Conflict("It is too late to take that back.", advice="Finish it.")
+        return (yield from _go(course, moves, site))
 
 
-def _flag_for(target: Snapshot, wanted: Afterwards) -> Afterwards:
-    """Return what to tell libvirt: only what differs from the snapshot's own state."""
-    if wanted is Afterwards.OFF:
-        # From memory libvirt cannot end "off": it loads it paused, and we stop it.
-        return Afterwards.PAUSED if target.has_memory else Afterwards.AS_IT_WAS
-    return Afterwards.AS_IT_WAS if wanted is ends(target, Afterwards.AS_IT_WAS) else wanted
+def thaw(port: VmPort) -> None:
+    """Let a guest go on that may have been left frozen; one that was not does not mind.
 
-
-def _stop_if_on(port: VmPort) -> None:
-    if port.read().run_state.is_active:
-        port.stop()
-
-
-def _delete(operation: DeleteSnapshot, planned: Plan, vm: Vm, port: VmPort) -> Steps:
-    """Delete in the planned order; after each one see that only it is gone."""
-    remaining = {snapshot.name for snapshot in vm.tree}
-    active = _active_images(vm)
-    for name in operation.snapshots:
-        yield Progress(f"Deleting “{vm.tree[name].label}”")
-        port.delete_snapshot(name)
-        there = port.snapshot_names()
-        remaining.discard(name)
-        _require(name not in there, f"“{vm.tree[name].label}” is still there")
-        missing = remaining - there
-        _require(not missing, f"other snapshots are gone: {', '.join(sorted(missing))}")
-        merges = [s for s in planned.steps if s.act is Act.MERGE and s.snapshot == name]
-        for step in merges:
-            if step.disk in active:
-                top, base = step.files
-                active[step.disk] = base if active[step.disk] == top else active[step.disk]
-        if merges or name == operation.snapshots[-1]:  # whole reads are for what can change disks
-            _require(
-                _active_images(port.read()) == active, "its disks are not on the images planned"
-            )
-    return None
-
-
-def _active_images(vm: Vm) -> dict[str, str]:
-    """Return the image that each disk writes to."""
-    return {disk.target: disk.layers[0].path for disk in vm.state_disks}
-
-
-def _edit(operation: EditDescription, port: VmPort) -> Steps:
-    """Replace the description, everything else of the record untouched."""
-    name = operation.snapshot
-    text = join_description(name, operation.title, operation.description)
-    yield Progress("Changing the description")
-    port.redefine_snapshot(with_description(port.snapshot_xml(name), text))
-    after = port.read().tree.get(name)
-    _require(after is not None, f"the snapshot “{name}” is gone")
-    _require(
-        after is not None
-        and (after.title, after.description) == (operation.title, operation.description),
-        "the description is not what was asked for",
-    )
-    return None
-
-
-@contextmanager
-def _quiesced(port: VmPort, *, wanted: bool) -> Iterator[None]:
-    """Freeze the guest's file systems around a piece of work; thaw them whatever happens."""
-    if not wanted:
-        yield
-        return
-    failure: SnapviewError | None = None
-    try:
-        port.freeze()
-        yield
-    except SnapviewError as error:
-        failure = error
-        raise
-    finally:
-        _thaw(port, failure)
-
-
-def _thaw(port: VmPort, failure: SnapviewError | None) -> None:
-    """Thaw; when that fails too, it must not hide why the work itself failed."""
+    Raises:
+        ConnectionLost: the daemon went away.
+    """
     try:
         port.thaw()
+    except ConnectionLost:
+        raise
+    except SnapviewError:
+        return  # it is off, or not frozen, or its agent is gone with it
+
+
+def _go(
+    course: Course, moves: Generator[Progress, None, None], site: Site
+) -> Generator[Progress, None, bool]:
+    """Go a course to its end, or out of it; return whether it came to its end.
+
+    Raises:
+        SnapviewError: it failed; its advice says what is true now.
+    """
+    try:
+        yield from moves
+    except Stopped:
+        yield from course.leave()
+    except ConnectionLost:
+        raise
     except SnapviewError as error:
-        if failure is None:
+        is_cancelled = site.stop.is_set() and isinstance(error, Conflict)  # libvirt's abort
+        yield from _leave_after(error, course, site)
+        if not is_cancelled:
             raise
-        advice = f"Look whether the guest's file systems are still frozen: {error.message}"
-        failure.advice = f"{failure.advice} {advice}".strip()
+    else:
+        course.settle()
+        return True
+    site.remarks += _differences(site)
+    return False
 
 
-def _require(holds: object, otherwise: str) -> None:
-    """Raise when what libvirt called done is not so."""
-    if not holds:
-        raise HostError(
-            f"libvirt reported success, but {otherwise}.",
-            advice="Look at the tree before you go on; another program may be at work on this VM.",
-        )
+def _leave_after(
+    error: SnapviewError, course: Course, site: Site
+) -> Generator[Progress, None, None]:
+    """Leave the VM whole after a failure, and let the error say what is true now."""
+    said = len(site.remarks)
+    sentences: list[str] = []
+    try:
+        yield from course.leave()
+        sentences = _differences(site)
+    except SnapviewError as second:
+        sentences = [
+            f"Putting things right failed too: {second.message}",
+            "snapview offers to finish it, or to take it back, when it looks at the VM again.",
+        ]
+    error.advice = " ".join([*site.remarks[said:], *sentences, error.advice]).strip()
+
+
+def _differences(site: Site) -> list[str]:
+    """Say how the VM, read anew, differs from before, after what did not come to its end."""
+    before, after = site.vm, site.port.read()
+    found = []
+    kept = after.tree.get(site.created) if site.created is not None else None
+    if kept is not None:
+        found.append(f"The state of before is kept in “{kept.label}”.")
+    if after.run_state is not before.run_state and after.run_state in _STATES:
+        found.append(f"The VM {_STATES[after.run_state]} now.")
+    current = after.tree.get(after.tree.current) if after.tree.current is not None else None
+    others = {before.tree.current, site.created}
+    if current is not None and current.name not in others and before.tree.current in after.tree:
+        found.append(f"It stands on “{current.label}” now.")
+    return found
+
+
+def _require_others(moves: Sequence[Move], site: Site, after: Vm) -> None:
+    """See that no snapshot is gone but those that were to go."""
+    going = {m.snapshot for m in moves if isinstance(m, ForgetSnapshot | DeleteByLibvirt)}
+    coming = {move.name for move in moves if isinstance(move, TakeSnapshot)}
+    missing = {snapshot.name for snapshot in site.vm.tree} - going | coming
+    missing -= {snapshot.name for snapshot in after.tree}
+    require(not missing, f"other snapshots are gone: {', '.join(sorted(missing))}")
+
+
+def _freed(moves: Sequence[Move], before: Vm, after: Vm) -> int | None:
+    """Return by how much the files of the VM have shrunk together; None: not known."""
+    if before.storage is None or after.storage is None:
+        return None
+    paths = _files_of(before) | _files_of(after)
+    paths |= {move.path for move in moves if isinstance(move, MakeOverlay | RemoveFile)}
+    total = 0
+    for storage, sign in ((before.storage, 1), (after.storage, -1)):
+        for path in paths:
+            if storage.is_unread(path):
+                return None
+            file = storage.images.get(path)
+            if file is not None and file.allocation_bytes is None:
+                return None
+            total += sign * (file.allocation_bytes or 0) if file is not None else 0
+    return total
+
+
+def _files_of(vm: Vm) -> set[str]:
+    """Return every file that a VM and its snapshots name."""
+    layers = [layer for disk in vm.disks for layer in disk.layers]
+    for snapshot in vm.tree:
+        for disk in (*snapshot.disks, *snapshot.revert_overlays):
+            layers += [layer for layer in (disk.frozen, disk.overlay) if layer is not None]
+    memory = {snapshot.memory_path for snapshot in vm.tree if snapshot.memory_path is not None}
+    return memory | {layer.path for layer in layers if layer.type == "file"}

@@ -31,11 +31,10 @@ from snapview.core.vm import (
     Vm,
     VmSummary,
 )
-from snapview.virt.acts import steps_of
+from snapview.virt.acts import job_of
 from snapview.virt.disk_jobs import DiskJobs
 from snapview.virt.errormap import LibvirtFault, to_connect_error, to_error
 from snapview.virt.eventloop import EventLoop
-from snapview.virt.job import SteppedJob
 from snapview.virt.port import LibvirtVm
 from snapview.virt.reading import Reader
 from snapview.virt.storage_reading import read_storage
@@ -277,9 +276,8 @@ class LibvirtHost:
 
     def start(self, operation: Operation, agreed: object = None) -> Job:
         """Start an operation; nothing happens before the first ``Job.step``."""
-        return SteppedJob(
-            operation.vm_uuid, steps_of(operation, LibvirtVm(self, operation.vm_uuid))
-        )
+        port = LibvirtVm(self, operation.vm_uuid)
+        return job_of(operation, port, self._journal, agreed)
 
     def sample(self, uuid: str) -> Progress | None:
         """Say how far the memory of an external snapshot is written. From another connection."""

@@ -1,46 +1,67 @@
-"""Jobs as generators: each ``yield`` is a safe point where progress shows and cancel works."""
+"""Jobs as generators: each ``yield`` is a point where progress shows and a cancel is noticed."""
 
 import logging
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
-from snapview.core.errors import Conflict, SnapviewError
-from snapview.core.operations import Cancelled, Done, Failed, Job, Outcome, Progress
+from snapview.core.errors import SnapviewError
+from snapview.core.operations import Actual, Cancelled, Done, Failed, Job, Outcome, Progress
 
-Steps = Generator[Progress, None, str | None]
-"""Yields before each piece of work; returns the name of the snapshot created, if any."""
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How steps came to their end; a failure is raised instead."""
+
+    created: str | None = None
+    actual: Actual | None = None
+    remarks: tuple[str, ...] = ()
+    is_cancelled: bool = False
+
+
+Steps = Generator[Progress, None, Ended]
+"""Yields before each piece of work, and during long ones."""
 
 _log = logging.getLogger(__name__)
 
 
 class SteppedJob:
-    """Runs steps until they end, fail, or are cancelled between two of them.
+    """Runs steps until they end or fail.
 
-    What was done stays done, so every outcome names the VM as changed, also a failure.
+    A cancel is the steps' own business, because stopping may need work: they are given an event
+    that is set, wait on it instead of a clock, and end when it is safe. What was done stays done,
+    so every outcome names the VM as changed, also a failure.
+
+    Args:
+        vm_uuid: the VM that the steps change.
+        begin: makes the steps; nothing may happen before the first is asked for.
     """
 
-    def __init__(self, vm_uuid: str, steps: Steps) -> None:
+    def __init__(self, vm_uuid: str, begin: Callable[[threading.Event], Steps]) -> None:
         self._changed = frozenset({vm_uuid})
-        self._steps = steps
         self._cancel = threading.Event()
+        self._steps = begin(self._cancel)
+        self._has_begun = False
 
     def step(self) -> Progress | Outcome:
         """Do the next piece of work. Worker thread; may block."""
-        if self._cancel.is_set():
+        if self._cancel.is_set() and not self._has_begun:
             self._steps.close()
             return Cancelled(self._changed)
+        self._has_begun = True
         try:
             return next(self._steps)
         except StopIteration as end:
-            return Done(self._changed, end.value)
+            ended: Ended = end.value
         except SnapviewError as error:
-            if self._cancel.is_set() and isinstance(error, Conflict):  # libvirt aborted the job
-                return Cancelled(self._changed)
             _log.info("job failed: %s (%s)", error.message, error.detail)
             return Failed(error, self._changed)
+        if ended.is_cancelled:
+            return Cancelled(self._changed, ended.remarks)
+        return Done(self._changed, ended.created, ended.actual, ended.remarks)
 
     def request_cancel(self) -> None:
-        """Stop before the next piece of work. Any thread."""
+        """Ask to stop as soon as it is safe. Any thread."""
         self._cancel.set()
 
 

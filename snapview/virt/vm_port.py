@@ -50,6 +50,11 @@ class BlockJobPort(Protocol):
 class VmPort(BlockJobPort, Protocol):
     """One VM behind libvirt. Every call may block or raise SnapviewError."""
 
+    @property
+    def uri(self) -> str:
+        """The address of the host, for the journal."""
+        ...
+
     def read(self) -> Vm:
         """Read the VM anew, without its storage."""
         ...

@@ -50,16 +50,17 @@ def with_images(text: str, images: Mapping[str, DiskLayer]) -> str:
             below is removed: libvirt then follows the headers.
 
     Raises:
-        BadXml: the document cannot be read, or lacks one of the disks.
+        BadXml: the document cannot be read, or no domain in it has one of the disks.
     """
     data, root = _parse(text)
     cuts: list[tuple[int, int, bytes]] = []
-    for domain in _domains_of(root):
-        found = {_target(disk): disk for disk in domain.all("devices/disk")}
-        for target, image in images.items():
-            if target not in found:
-                raise BadXml(f"there is no disk {target}")
-            cuts += _edits(data, found[target], image)
+    disks = [disk for domain in _domains_of(root) for disk in domain.all("devices/disk")]
+    for target, image in images.items():
+        found = [disk for disk in disks if _target(disk) == target]
+        if not found:
+            raise BadXml(f"there is no disk {target}")
+        for disk in found:
+            cuts += _edits(data, disk, image)
     return _cut(data, cuts)
 
 
