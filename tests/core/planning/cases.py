@@ -1,12 +1,13 @@
 """Decision tables under test: a case for each row, a near miss beside it, and VMs to plan for."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snapview.core.operations import Operation
 from snapview.core.planning import Plan, Refusal, RefusalCode, plan
 from snapview.core.planning.plans import Rule
+from snapview.core.storage import ImageFile, Storage
 from snapview.core.vm import (
     DiskChain,
     DiskLayer,
@@ -94,6 +95,28 @@ def disk(*names: str, target: str = "vda", **changes: Any) -> DiskChain:
     """A disk of qcow2 images, the active one first, all of them known to the definition."""
     made = DiskChain(target, tuple(map(image, names)), defined=len(names), is_complete=True)
     return replace(made, **changes)
+
+
+def stored(vm: Vm, backing: Mapping[str, str | None], **changes: Any) -> Vm:
+    """A VM with images of those headers: 30 MiB each, of disks of 100 MiB, on a big file system.
+
+    ``sizes`` are allocations in bytes, by name, of images or other files.
+    """
+    sizes = changes.pop("sizes", {})
+    names = {**dict.fromkeys(sizes), **backing}
+    images = {
+        image(name).path: ImageFile(
+            image(name).path,
+            "qcow2",
+            image(below).path if below else None,
+            "qcow2" if below else None,
+            100 << 20,
+            sizes.get(name, 30 << 20),
+        )
+        for name, below in names.items()
+    }
+    storage = Storage(images, {"/images": 1 << 40})
+    return vm.with_storage(replace(storage, **changes))
 
 
 @dataclass(frozen=True)
