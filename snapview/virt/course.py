@@ -163,19 +163,27 @@ class Course:
         """Drop the records of states that a merge has begun to overwrite, and what was theirs."""
         site = self._site
         there = site.port.snapshot_names()
-        for name, files in tuple(site.spoilt.items()):
-            label = site.label(name)
-            if name in there:
-                yield Progress(phase_of(ForgetSnapshot(name), site))
-                yield from make(ForgetSnapshot(name), site)
-                site.remarks.append(
-                    f"“{label}” is lost: the merge had begun to overwrite its image. The VM and "
-                    "all other snapshots are as they were."
-                )
-            for path in files:
-                with suppress(HostError):  # needed after all: it stays
-                    remove_unneeded(path, site)
-            del site.spoilt[name]
+        lost = [name for name in site.spoilt if name in there]
+        for name in lost:
+            yield Progress(phase_of(ForgetSnapshot(name), site))
+            yield from make(ForgetSnapshot(name), site)
+        if lost:
+            site.remarks.append(_loss([f"“{site.label(name)}”" for name in lost]))
+        for path in (path for files in site.spoilt.values() for path in files):
+            with suppress(HostError):  # needed after all: it stays
+                remove_unneeded(path, site)
+        site.spoilt.clear()
+
+
+def _loss(labels: Sequence[str]) -> str:
+    """Say which points in time are lost."""
+    *first, last = labels
+    text = f"{', '.join(first)} and {last} are lost" if first else f"{last} is lost"
+    return (
+        f"{text}: the merge had begun to overwrite "
+        f"{'their images' if first else 'its image'}. "
+        "The VM and all other snapshots are whole."
+    )
 
 
 def doomed_in(moves: Sequence[Move], tree: SnapshotTree) -> dict[str, tuple[str, ...]]:

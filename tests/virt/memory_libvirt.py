@@ -253,7 +253,7 @@ class MemoryLibvirt:
             for path in chain:
                 if path not in self.files:
                     raise HostError(f"Cannot access storage file {path}.")
-            chains[target] = chain if len(chain) > 1 else self.below(chain[0])
+            chains[target] = [*chain, *self.below(chain[-1])[1:]]
         opened = Qemu(self, chains, memory or f"booted-{next(self.tokens)}")
         for chain in chains.values():
             self.lock_for_writing(chain[0], opened)

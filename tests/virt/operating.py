@@ -9,6 +9,7 @@ from snapview.core.errors import SnapviewError
 from snapview.core.journal import interruption_of
 from snapview.core.operations import (
     Afterwards,
+    Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
@@ -81,6 +82,19 @@ def branches(*, on: bool = False, version: tuple[int, int, int] = NEW) -> Memory
     made.take("side")
     made.write(10)
     made.version = version
+    if on:
+        made.start()
+    return made
+
+
+def tall_branches(*, on: bool = False) -> MemoryLibvirt:
+    """``one``, on it ``two``, and on that two branches: ``three``, and ``side``, where the VM is."""
+    made = line()
+    made.revert("two", Afterwards.AS_IT_WAS)
+    made.second += 1
+    made.write(9)
+    made.take("side")
+    made.write(10)
     if on:
         made.start()
     return made
@@ -243,6 +257,28 @@ SCENARIOS = (
         _drop("three", merge_by=MergeBy.PULL),
         ("three",),
     ),
+    Scenario("delete below where it branches, off", tall_branches, _drop("one"), ("one",)),
+    Scenario(
+        "delete below where it branches, on",
+        lambda: tall_branches(on=True),
+        _drop("one"),
+        ("one",),
+    ),
+    Scenario("consolidate, off", line, Consolidate(UUID), ("one", "two", "three")),
+    Scenario("consolidate, on", lambda: line(on=True), Consolidate(UUID), ("one", "two", "three")),
+    Scenario(
+        "consolidate two disks",
+        lambda: line(on=True, memory=True, targets=("vda", "vdb")),
+        Consolidate(UUID),
+        ("one", "two", "three"),
+    ),
+    Scenario(
+        "consolidate by copying up",
+        lambda: line(on=True),
+        Consolidate(UUID, merge_by=MergeBy.PULL),
+        ("one", "two", "three"),
+    ),
+    Scenario("consolidate as far as it branches", branches, Consolidate(UUID), ("side",)),
     Scenario("delete internal", internals, _drop("one"), ("one",)),
     Scenario("delete internal, all", internals, _drop("one", "two"), ("one", "two")),
     Scenario("delete external on internal", mixed, _drop("two"), ("two",)),

@@ -130,8 +130,8 @@ def test_progress_is_told_before_each_piece_of_work_and_counts_bytes() -> None:
     assert phases == [
         "Merging vda",
         "Updating libvirt's records",
-        "Deleting “two”",
         "Removing vda.two.qcow2",
+        "Deleting “two”",
     ]
     counted = [progress for progress in seen if progress.total_bytes is not None]
     assert len({progress.total_bytes for progress in counted}) == 1
@@ -196,7 +196,7 @@ def test_two_deletes_of_the_same_snapshot() -> None:
     first, second = job_of(port, DROP), job_of(port, DROP)
     assert isinstance(first.step(), Progress)
     outcome = run(second, lambda _: None)
-    assert "under way" in str(getattr(outcome, "error", outcome))
+    assert "at work" in str(getattr(outcome, "error", outcome))
     assert isinstance(run(first, lambda _: None), Done)
 
 

@@ -87,10 +87,9 @@ def test_an_error_at_any_call_leaves_the_vm_whole(scenario: Scenario) -> None:
             return
         assert isinstance(outcome, Failed)
         assert outcome.error.message
-        for name in scenario.lost:
-            gone, told = name not in port.libvirt.records, outcome.error.advice
-            if f"“{name}” is lost" in told:
-                assert gone
+        told = outcome.error.advice
+        if "lost:" in told:  # and what is told to be lost is not there any more
+            assert not [n for n in port.libvirt.records if f"“{n}”" in told.split(" lost:")[0]]
 
     at_every_call(scenario, FULL, check)
 
@@ -207,6 +206,16 @@ def test_cancelled_at_any_step_it_is_done_or_whole(scenario: Scenario) -> None:
         told = " ".join(outcome.remarks)
         if len(scenario.lost) == 1:
             assert all(f"“{name}” is lost" in told for name in lost)
+
+
+def test_what_is_lost_is_told_in_one_sentence() -> None:
+    scenario = scenario_of("consolidate, on")
+    port, outcome = cancelled(scenario, lambda p: p.done_bytes > 0)
+    assert isinstance(outcome, Cancelled)
+    assert port.libvirt.records == {}
+    (told,) = outcome.remarks
+    assert told.count("“") == 3
+    assert " and " in told.split(" are lost")[0]
 
 
 def cancelled(scenario: Scenario, when: Callable[[Progress], bool]) -> tuple[MemoryPort, Outcome]:

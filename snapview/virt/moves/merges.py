@@ -82,8 +82,6 @@ def overwritten(move: CommitImages) -> tuple[str, ...]:
 def _commit(move: CommitImages, site: Site) -> Progresses:
     gone, above = merged_away(move), _above(move)
     storage = site.port.read_storage()
-    if above is not None and _lies_on(storage, above, move.base):
-        return
     copied = _allocation(storage, gone)
     spoilt = site.holders(move.target, overwritten(move))
     with _opened(move.target, move.chain, storage, site) as qemu:
@@ -138,10 +136,8 @@ def _pull(move: PullImages, site: Site) -> Progresses:
     gone = tuple(paths[1 : paths.index(move.base)] if move.base is not None else paths[1:])
     below = () if move.base is None else (move.base,)
     copied = _allocation(storage, gone)
-    if _lies_on(storage, first, move.base):
-        return
     with _opened(move.target, move.chain, storage, site) as qemu:
-        if qemu.chain(move.target)[:1] != (first,):
+        if qemu.block_job(move.target) is None and qemu.chain(move.target)[:1] != (first,):
             raise Conflict(f"{first} is not what {move.target} writes to.", advice=CHANGED)
 
         def start() -> None:
@@ -301,7 +297,13 @@ class _Follow:
 def _opened(
     target: str, chain: tuple[DiskLayer, ...], storage: Storage, site: Site
 ) -> Iterator[BlockJobPort]:
-    """Give the QEMU that has a chain open, or open it on a workbench."""
+    """Give the QEMU that has a chain open, or open it on a workbench.
+
+    A job that is running already, after a crash of ours, may change the chain at any moment.
+    """
+    if site.port.block_job(target) is not None:
+        yield site.port
+        return
     paths = tuple(layer.path for layer in chain)
     live = site.port.chain(target)
     if paths[0] in live:

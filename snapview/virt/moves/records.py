@@ -15,7 +15,7 @@ from snapview.core.moves import (
     SetFrozen,
 )
 from snapview.core.operations import split_description
-from snapview.core.vm import DiskLayer, Snapshot
+from snapview.core.vm import DiskLayer, Snapshot, Vm
 from snapview.virt.moves.site import (
     CHANGED,
     Site,
@@ -26,7 +26,7 @@ from snapview.virt.moves.site import (
 )
 from snapview.virt.vm_port import VmPort
 from snapview.virt.xml import parse_domain, parse_snapshot, with_description
-from snapview.virt.xml_edits import domain_in, with_images, with_revert_overlays
+from snapview.virt.xml_edits import domain_in, with_images, with_overlays, with_revert_overlays
 
 SnapshotMove = ForgetSnapshot | SetDescription | SetFrozen | SetCurrent
 DefinitionMove = SetActive | DefineAsAt | RestoreDefinition
@@ -146,13 +146,33 @@ def note_revert_overlays(site: Site) -> None:
 
 
 def _forget(move: ForgetSnapshot, site: Site) -> None:
-    was_current = site.port.read().tree.current == move.snapshot
+    vm = site.port.read()
+    was_current = vm.tree.current == move.snapshot
     try:
+        _let_go_of_images(move.snapshot, vm, site.port)
         site.port.forget_snapshot(move.snapshot)
     except NotFound:  # somebody else was faster
         return
     if was_current:
         note_revert_overlays(site)
+
+
+def _let_go_of_images(name: str, vm: Vm, port: VmPort) -> None:
+    """Let a record that will be dropped no longer name images that other snapshots lie in.
+
+    libvirt 9.0 takes it, when a record is dropped, that the images which the snapshot created
+    were merged into those below, and silently changes the records of whatever lies in them.
+    """
+    record = vm.tree.get(name)
+    others = (snapshot for snapshot in vm.tree if snapshot.name != name)
+    held = {disk.frozen.path for each in others for disk in each.disks if disk.frozen is not None}
+    created = record.disks if record is not None else ()
+    named = {disk.target: disk.overlay.path for disk in created if disk.overlay is not None}
+    gone = {target: f"{path}.forgotten" for target, path in named.items() if path in held}
+    if gone:
+        with readable(f"The record of “{name}”"):
+            text = with_overlays(port.snapshot_xml(name), gone)
+        port.redefine_snapshot(text)
 
 
 def _set_frozen(move: SetFrozen, site: Site) -> None:
