@@ -18,7 +18,7 @@ VM = make_vm(tree=branching_tree())
 CUT_OFF = Interruption(
     "7",
     "the revert to “<b>x</b>”",
-    datetime.now(tz=UTC) - timedelta(minutes=12, seconds=5),
+    datetime.now(tz=UTC) - timedelta(days=3, hours=2),
     finish=("The VM is started.",),
     undo=("The VM's settings become again what they were before.",),
 )
@@ -38,7 +38,7 @@ def test_an_interruption_can_be_settled() -> None:
     found = under_way(replace(VM, interruption=CUT_OFF, block_jobs=(MERGE,)), is_ours=False)
     assert found is not None
     assert found.severity is Severity.ERROR
-    assert found.text == "Interrupted: the revert to “<b>x</b>”, 12 minutes ago."
+    assert found.text == "Interrupted: the revert to “<b>x</b>”, 3 days ago."
     assert [offer.operation for offer in found.offers] == [
         Recover(VM.uuid, "7", finish=True),
         Recover(VM.uuid, "7", finish=False),

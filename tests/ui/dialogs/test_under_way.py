@@ -24,7 +24,7 @@ D = TypeVar("D", bound=OperationDialog)
 CUT_OFF = Interruption(
     "7",
     "the revert to “<b>x</b>”",
-    NOW - timedelta(minutes=12, seconds=5),
+    NOW - timedelta(days=3, hours=2),
     finish=("The VM is started, if it is off.",),
     undo=("The VM's settings become again what they were before.",),
 )
@@ -59,7 +59,7 @@ def recover(*, finish: bool, qtbot: QtBot) -> RecoverDialog:
 @pytest.mark.parametrize("finish", [True, False])
 def test_what_the_banner_offered_is_chosen(qtbot: QtBot, *, finish: bool) -> None:
     dialog = recover(finish=finish, qtbot=qtbot)
-    assert says(dialog, "The revert to “<b>x</b>” began 12 minutes ago")
+    assert says(dialog, "The revert to “<b>x</b>” began 3 days ago")
     assert says(dialog, "The VM is started, if it is off.") is finish
     assert says(dialog, "become again what they were") is not finish
     assert submitted(dialog) == Recover(CUT.uuid, "7", finish=finish)
