@@ -177,8 +177,8 @@ def to_follow(
         # An overlay that names our image by another path: perhaps the same folder by another name.
         if image.backing and posixpath.basename(image.backing) in names:
             found.add(folder_of(image.backing))
+    walked: set[str] = set()
     for root in roots:
-        walked: set[str] = set()
         at: str | None = root
         while at is not None and at in images and at not in walked:
             walked.add(at)
