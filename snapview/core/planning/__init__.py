@@ -21,6 +21,7 @@ from snapview.core.planning.consolidate import plan_consolidate
 from snapview.core.planning.create import default_snapshot, plan_create, recommended_kind
 from snapview.core.planning.delete import plan_delete
 from snapview.core.planning.edit import plan_edit
+from snapview.core.planning.getback import with_verdict
 from snapview.core.planning.plans import Act, GetBack, Plan, Refusal, RefusalCode, Step
 from snapview.core.planning.revert import plan_revert
 from snapview.core.planning.under_way import plan_end_job, plan_recover
@@ -46,7 +47,7 @@ def plan(vm: Vm, operation: Operation) -> Plan | Refusal:
     """
     match operation:
         case CreateSnapshot():
-            return plan_create(vm, operation)
+            return with_verdict(vm, plan_create(vm, operation))
         case RevertSnapshot():
             return plan_revert(vm, operation)
         case DeleteSnapshot():

@@ -1,78 +1,92 @@
 """Planning a revert: what forbids it, what is kept, what is lost."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from snapview.core.moves import TakeSnapshot
 from snapview.core.operations import Afterwards, CreateSnapshot, RevertSnapshot, plain_title
-from snapview.core.planning.create import plan_create
+from snapview.core.planning.create import loses_nvram, plan_create
 from snapview.core.planning.edit import not_found, unreadable
 from snapview.core.planning.plans import (
+    NO_BACKUP,
     NO_BLOCK_JOB,
+    NO_INTERRUPTION,
     Act,
     Plan,
     Refusal,
     RefusalCode,
     Rule,
     Step,
-    VmFacts,
     first_refusal,
 )
-from snapview.core.vm import Snapshot, SnapshotDisk, SnapshotKind, SnapshotState, Vm
+from snapview.core.planning.revert_facts import RevertFacts
+from snapview.core.planning.revert_way import OWN_RULES, moves_of, obstacle
+from snapview.core.planning.taken import after_taking
+from snapview.core.vm import Snapshot, SnapshotDisk, SnapshotKind, Vm
+
+_MEMORY_LOST = "What is in memory now: programs are stopped without a shutdown"
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts(VmFacts):
-    """What the rows of the table look at."""
+def _needed_image(facts: RevertFacts) -> str:
+    """Return a disk whose internal state lies in an image on which something else stands.
 
-    operation: RevertSnapshot
-    snapshot: Snapshot
-
-    @property
-    def is_external(self) -> bool:
-        return self.snapshot.kind is SnapshotKind.EXTERNAL
-
-
-def _other_image(facts: _Facts) -> str:
-    """Return the disk whose active image is not the one that holds the internal snapshot."""
+    libvirt puts every disk on the image of then, also those that the snapshot left out.
+    """
     if facts.is_external:
         return ""
-    active = {disk.target: disk.active for disk in facts.vm.disks}
-    for disk in facts.snapshot.disks:
-        now = active.get(disk.target)
-        if disk.mode == "internal" and disk.frozen and now and disk.frozen.path != now.path:
-            return disk.target
-    return ""
+    disks = (disk for disk in facts.snapshot.disks if disk.frozen)
+    return next((disk.target for disk in disks if _is_stood_on(facts, disk)), "")
 
 
-def _missing_disk(facts: _Facts) -> str:
+def _is_stood_on(facts: RevertFacts, disk: SnapshotDisk) -> bool:
+    """Whether another state is a disk's image, or lies on it, or may do so for all we know."""
+    vm, images, path = facts.vm, facts.images, disk.frozen.path if disk.frozen else ""
+    if images.tips(path) or any(images.is_needed(upper) for upper in images.overlays(path)):
+        return True
+    if vm.storage is not None and not vm.storage.is_unread(path):
+        return False
+    # Without headers: what came after a state inside it, and is another image, came out of it.
+    inside = {name for name, _ in images.inside(path)}
+    elsewhere = (
+        snapshot.name
+        for snapshot in vm.tree
+        for each in snapshot.disks
+        if each.target == disk.target and each.frozen and each.frozen.path != path
+    )
+    return any(inside.intersection(vm.tree.ancestors(name)) for name in elsewhere)
+
+
+def _missing_disk(facts: RevertFacts) -> str:
     """Return a disk of the internal snapshot that the VM does not have any more."""
     targets = {disk.target for disk in facts.vm.disks}
-    kept = (disk.target for disk in facts.snapshot.disks if disk.mode == "internal")
-    return next((target for target in kept if target not in targets), "")
+    return next((d.target for d in facts.states if d.target not in targets), "")
 
 
-def _discards_needed(facts: _Facts) -> bool:
-    """Whether the native revert would unlink images that something still refers to.
-
-    libvirt (from 9.9) unlinks the overlays of the current snapshot. They must be exactly the
-    active images, and nothing else may be based on them. A safety snapshot, which then is the
-    current one, makes new ones.
-    """
-    vm = facts.vm
-    current = vm.tree.get(vm.tree.current) if vm.tree.current else None
-    if not facts.is_external or facts.operation.safety_snapshot or current is None:
-        return False
-    doomed = {
-        disk.target: disk.overlay.path
-        for disk in (current.revert_overlays or current.disks)
-        if disk.overlay
-    }
-    active = {disk.target: disk.layers[0].path for disk in vm.state_disks}
-    referred = {disk.frozen.path for s in vm.tree for disk in s.disks if disk.frozen}
-    return doomed != active or bool(referred & set(doomed.values()))
+def _fault(facts: RevertFacts) -> str:
+    """Say what is wrong with an image that holds the state; empty: nothing that is known."""
+    storage = facts.vm.storage
+    if storage is None:
+        return ""
+    found = (storage.fault(d.frozen.path) for d in facts.states if d.frozen)
+    return next(filter(None, found), "")
 
 
-RULES: tuple[Rule[_Facts], ...] = (
+def _strays(facts: RevertFacts) -> list[str]:
+    """Return what lies on an image that an internal revert changes, though nobody needs it."""
+    paths = [d.frozen.path for d in facts.states if d.frozen and not facts.is_external]
+    return [overlay for path in paths for overlay in facts.images.overlays(path)]
+
+
+def _users(facts: RevertFacts) -> str:
+    """Return the other VMs that need an image which an internal revert would change."""
+    paths = (d.frozen.path for d in facts.states if d.frozen and not facts.is_external)
+    return ", ".join(f"“{name}”" for path in paths for name in facts.images.users(path))
+
+
+RULES: tuple[Rule[RevertFacts], ...] = (
+    NO_INTERRUPTION,
     NO_BLOCK_JOB,
+    NO_BACKUP,
     Rule(
         RefusalCode.MANAGED_SAVE,
         lambda f: f.vm.has_managed_save and not f.vm.run_state.is_active,
@@ -86,16 +100,16 @@ RULES: tuple[Rule[_Facts], ...] = (
         "libvirt cannot revert to such a snapshot.",
     ),
     Rule(
-        RefusalCode.MIXED,
-        _other_image,
+        RefusalCode.MIXED,  # trap 2
+        _needed_image,
         lambda f: (
-            f"“{f.snapshot.label}” lies inside an image below the one that {_other_image(f)} uses "
-            "now; reverting would silently spoil the external snapshots above it."
+            f"“{f.snapshot.label}” lies inside an image of {_needed_image(f)} on which external "
+            "snapshots stand; reverting would silently spoil them."
         ),
         "Delete the external snapshots above it first.",
     ),
     Rule(
-        RefusalCode.DISK_GONE,
+        RefusalCode.DISK_GONE,  # trap 8
         lambda f: not f.is_external and _missing_disk(f),
         lambda f: f"The VM has no disk {_missing_disk(f)} any more, which the snapshot holds.",
         "Attach that disk again.",
@@ -118,48 +132,48 @@ RULES: tuple[Rule[_Facts], ...] = (
         "Update libvirt to 11.4 or newer.",
     ),
     Rule(
-        RefusalCode.HOST_TOO_OLD,
-        lambda f: (
-            f.is_external
-            and f.vm.capabilities.touches_disks
-            and not f.vm.capabilities.reverts_external
-        ),
-        lambda f: f"{f.host} cannot revert to an external snapshot; 9.9 and newer can.",
-        "Nothing is lost: the snapshot stays. Update libvirt to go back to it.",
+        RefusalCode.TRANSIENT,
+        lambda f: not f.vm.is_persistent and f.ends is Afterwards.OFF,
+        lambda f: f"“{f.vm.name}” is transient: it would vanish when it is off after the revert.",
+        "Have it running or paused afterwards, or define it first.",
     ),
     Rule(
-        RefusalCode.HOST_TOO_OLD,
-        lambda f: (
-            f.is_external
-            and f.snapshot.state is SnapshotState.DISK_ONLY
-            and f.version[:2] == (10, 0)  # trap 12
-        ),
-        lambda f: f"{f.host} cannot revert to a disk-only snapshot of a running VM.",
-        "Update libvirt to 10.10 or newer.",
+        RefusalCode.BROKEN_CHAIN,
+        _fault,
+        lambda f: f"The state of “{f.snapshot.label}” is broken: {_fault(f)}.",
+        "Put the missing file back first.",
     ),
     Rule(
-        RefusalCode.CHAIN_MISMATCH,
-        lambda f: f.is_external and f.vm.tree.current is None,  # trap 7
-        lambda _: "libvirt has no record of which snapshot the VM stands on.",
-        "Take a snapshot first; then there is one.",
-    ),
-    Rule(
-        RefusalCode.DEVICE,
-        lambda f: f.is_external and any(d.active and d.active.type != "file" for d in f.vm.disks),
-        lambda _: "libvirt cannot revert while a drive of the VM is not an image file.",
-        "Take the medium out of that drive first.",
-    ),
-    Rule(
-        RefusalCode.CHAIN_MISMATCH,
-        _discards_needed,
-        lambda _: "libvirt would delete an image that another snapshot still needs.",
-        "Revert with a safety snapshot: then nothing that is needed is deleted.",
+        RefusalCode.SHARED_IMAGE,
+        _users,
+        lambda f: f"“{f.snapshot.label}” lies inside an image that {_users(f)} needs as it is now.",
+        "Give the other VM an image of its own first.",
     ),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A revert that is allowed, with its safety snapshot: ``facts`` are those right after that.
+
+    ``why_own`` says why snapview does it itself; empty: libvirt does it.
+    """
+
+    vm: Vm
+    operation: RevertSnapshot
+    facts: RevertFacts
+    safety: Plan | None
+    why_own: str
+
+
 def plan_revert(vm: Vm, operation: RevertSnapshot) -> Plan | Refusal:
     """Plan a revert; with a safety snapshot, its plan is part of this one."""
+    decided = decide(vm, operation)
+    return decided if isinstance(decided, Refusal) else _plan(decided)
+
+
+def decide(vm: Vm, operation: RevertSnapshot) -> Decision | Refusal:
+    """Say whether a revert is allowed, and who does it."""
     snapshot = vm.tree.get(operation.snapshot)
     if snapshot is None:
         return not_found(vm, operation.snapshot)
@@ -168,27 +182,35 @@ def plan_revert(vm: Vm, operation: RevertSnapshot) -> Plan | Refusal:
     if operation.safety_snapshot:
         title = plain_title(operation.safety_title) or _safety_title(vm, snapshot)
         operation = replace(operation, safety_title=title)
-    facts = _Facts(vm, operation, snapshot)
+    facts = RevertFacts.of(vm, operation, snapshot)
     if (refusal := first_refusal(RULES, facts)) is not None:
         return refusal
     safety = plan_create(vm, safety_of(vm, operation)) if operation.safety_snapshot else None
+    if isinstance(safety, Plan):
+        facts = _facts_after(vm, safety, operation)
+    why_own = obstacle(facts)
+    if why_own and (refusal := first_refusal(OWN_RULES, facts)) is not None:
+        return refusal
     if isinstance(safety, Refusal):
         reason = f"The state of now cannot be kept: {safety.reason}"
         advice = "Revert without the safety snapshot if the state of now may be lost."
         return Refusal(safety.code, reason, advice)
-    return Plan(
-        operation=operation,
-        steps=((*safety.steps,) if safety else ()) + _steps(facts),
-        kept=_kept(facts),
-        lost=_lost(facts),
-        warnings=_warnings(facts),
-        undo=f"Revert to “{operation.safety_title}”." if safety else "",
-        new_name=safety.new_name if safety else None,
-    )
+    return Decision(vm, operation, facts, safety, why_own)
+
+
+def _facts_after(vm: Vm, safety: Plan, operation: RevertSnapshot) -> RevertFacts:
+    """Return the facts as they will be after the safety snapshot."""
+    (take,) = (move for move in safety.moves if isinstance(move, TakeSnapshot))
+    then = after_taking(vm, take, memory=safety_of(vm, operation).memory)
+    fresh = frozenset(disk.overlay.path for disk in take.disks if disk.overlay)
+    return RevertFacts.of(then, operation, then.tree[operation.snapshot], fresh)
 
 
 def safety_of(vm: Vm, operation: RevertSnapshot) -> CreateSnapshot:
-    """Return the snapshot that keeps the state of now before the revert."""
+    """Return the snapshot that keeps the state of now before the revert.
+
+    It is of its target's kind; where the kinds are mixed, they are so already.
+    """
     target = vm.tree[operation.snapshot]
     return CreateSnapshot(
         vm.uuid,
@@ -197,6 +219,8 @@ def safety_of(vm: Vm, operation: RevertSnapshot) -> CreateSnapshot:
         kind=target.kind,
         memory=vm.run_state.is_active
         and (target.kind is SnapshotKind.INTERNAL or not vm.hardware.blockers),
+        mix=True,
+        keep_days=operation.keep_days,
     )
 
 
@@ -210,24 +234,57 @@ def _safety_title(vm: Vm, snapshot: Snapshot) -> str:
     return title
 
 
-def ends(snapshot: Snapshot, afterwards: Afterwards) -> Afterwards:
-    """Return what the VM does after the revert: running, paused or off."""
-    if afterwards is not Afterwards.AS_IT_WAS:
-        return afterwards
-    return {
-        SnapshotState.RUNNING: Afterwards.RUNNING,
-        SnapshotState.PAUSED: Afterwards.PAUSED,
-    }.get(snapshot.state, Afterwards.OFF)
-
-
-def _steps(facts: _Facts) -> tuple[Step, ...]:
-    label, name = facts.snapshot.label, facts.snapshot.name
-    with_memory = (
-        "disks, memory and settings" if facts.snapshot.has_memory else "disks and settings"
+def _plan(revert: Decision) -> Plan:
+    safety, facts = revert.safety, revert.facts
+    safety_moves = safety.moves if safety else ()
+    return Plan(
+        operation=revert.operation,
+        steps=((*safety.steps,) if safety else ()) + _steps(revert),
+        moves=(*safety_moves, *moves_of(facts, is_own=bool(revert.why_own))),
+        kept=_kept(revert),
+        lost=_lost(revert),
+        warnings=_warnings(revert),
+        undo=f"Revert to “{revert.operation.safety_title}”." if safety else "",
+        new_name=safety.new_name if safety else None,
+        extra_bytes_needed=safety.extra_bytes_needed if safety else None,
+        freed_bytes=None if safety else _freed_bytes(facts),
+        estimated_seconds=safety.estimated_seconds if safety else None,
     )
-    files = tuple(disk.overlay.path for disk in _removed_overlays(facts) if disk.overlay)
-    steps = [Step(Act.REVERT, f"The VM's {with_memory} go back to “{label}”.", None, files, name)]
-    match ends(facts.snapshot, facts.operation.afterwards):
+
+
+def _removed(facts: RevertFacts) -> tuple[str, ...]:
+    """Return the files that go, by whomever."""
+    return tuple(path for _, path in facts.left.gone) if facts.vm.capabilities.touches_disks else ()
+
+
+def _freed_bytes(facts: RevertFacts) -> int | None:
+    images = facts.vm.storage.images if facts.vm.storage is not None else {}
+    sizes = [images[p].allocation_bytes if p in images else None for p in _removed(facts)]
+    known = [size for size in sizes if size is not None]
+    return sum(known) or None if len(known) == len(sizes) else None
+
+
+def _steps(revert: Decision) -> tuple[Step, ...]:
+    facts = revert.facts
+    label, name = facts.snapshot.label, facts.snapshot.name
+    with_memory = "disks, memory and settings" if facts.loads_memory else "disks and settings"
+    what, steps = f"The VM's {with_memory} go back to “{label}”.", []
+    if revert.why_own:
+        what += f" snapview does it: {revert.why_own}"
+        steps = [
+            Step(
+                Act.CREATE,
+                f"{each.target} gets a new overlay on the image that “{label}” froze.",
+                each.target,
+                (each.path,),
+                name,
+            )
+            for each in facts.overlays
+        ]
+    # What goes after a safety snapshot is its own overlay, empty as it was made.
+    files = () if revert.safety else _removed(facts)
+    steps.append(Step(Act.REVERT, what, None, files, name))
+    match facts.ends:
         case Afterwards.RUNNING:
             text = "The programs go on where they were."
             if not facts.snapshot.has_memory:
@@ -240,45 +297,54 @@ def _steps(facts: _Facts) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _removed_overlays(facts: _Facts) -> tuple[SnapshotDisk, ...]:
-    """Return what the native external revert unlinks when no safety snapshot is taken."""
-    vm = facts.vm
-    if not facts.is_external or facts.operation.safety_snapshot or vm.tree.current is None:
-        return ()
-    current = vm.tree[vm.tree.current]
-    return current.revert_overlays or current.disks
-
-
-def _kept(facts: _Facts) -> tuple[str, ...]:
-    count = len(facts.vm.tree)
+def _kept(revert: Decision) -> tuple[str, ...]:
+    vm, operation = revert.vm, revert.operation
+    count = len(vm.tree)
     kept = ["The snapshot and everything in it" if count == 1 else f"All {count} snapshots"]
-    if facts.operation.safety_snapshot:
-        kept.append(f"The disks as they are now, in “{facts.operation.safety_title}”")
-        if facts.vm.run_state.is_active:
+    if operation.safety_snapshot:
+        until = ""
+        if operation.keep_days is not None:
+            until = f", at least until {vm.read_at + timedelta(operation.keep_days):%Y-%m-%d}"
+        kept.append(f"The disks as they are now, in “{operation.safety_title}”{until}")
+        if safety_of(vm, operation).memory:
             kept.append("Memory and running programs of now, in the same snapshot")
     return tuple(kept)
 
 
-def _lost(facts: _Facts) -> tuple[str, ...]:
-    if facts.operation.safety_snapshot:
-        return ()
-    current = facts.vm.tree.get(facts.vm.tree.current) if facts.vm.tree.current else None
+def _lost(revert: Decision) -> tuple[str, ...]:
+    if revert.operation.safety_snapshot:
+        is_on, kept = revert.vm.run_state.is_active, safety_of(revert.vm, revert.operation)
+        return () if kept.memory or not is_on else (_MEMORY_LOST,)
+    current = revert.facts.current
     since = f" since “{current.label}”" if current else ""
     lost = [f"Everything written to the disks{since}"]
-    if facts.vm.run_state.is_active:
-        lost.append("What is in memory now: programs are stopped without a shutdown")
+    if revert.vm.run_state.is_active:
+        lost.append(_MEMORY_LOST)
     lost.append(f"Changes of the VM's settings{since}")
     return tuple(lost)
 
 
-def _warnings(facts: _Facts) -> tuple[str, ...]:
-    found = []
-    kept = {disk.target for disk in facts.snapshot.disks if disk.mode in {"internal", "external"}}
-    others = [d.target for d in facts.vm.state_disks if kept and d.target not in kept]
-    if others:
-        found.append(f"Not part of the snapshot, so it stays as it is: {', '.join(others)}.")
-    if facts.vm.hardware.firmware == "uefi" and not facts.snapshot.has_memory:
+def _warnings(revert: Decision) -> tuple[str, ...]:
+    vm, facts = revert.vm, revert.facts
+    found = list(revert.safety.warnings) if revert.safety else []
+    known = {disk.target for disk in facts.snapshot.disks}
+    held = {disk.target for disk in facts.states}
+    stay = [d.target for d in vm.state_disks if held and d.target in known - held]
+    if stay:
+        found.append(f"Not part of the snapshot, so it stays as it is: {', '.join(stay)}.")
+    gone = [d.target for d in vm.state_disks if held and d.target not in known]
+    if gone:
+        found.append(f"Not part of the VM as it was then, so it is detached: {', '.join(gone)}.")
+    found.extend(
+        f"{path} lies on the image that changes, and will not read the same any more."
+        for path in _strays(facts)
+    )
+    for path in facts.left.staying:
+        found.append(f"It is not proven that nothing needs {path}, so that file stays.")
+    if loses_nvram(vm, facts.snapshot.kind, memory=facts.loads_memory):
         found.append("The firmware's variables (NVRAM) stay as they are now.")
-    if facts.vm.run_state.is_active:
+    if vm.checkpoints:
+        found.append("The next backup has to be a full one: after a revert no checkpoint holds.")
+    if vm.run_state.is_active:
         found.append("Consoles and viewers of the VM are disconnected.")
-    return tuple(found)
+    return tuple(dict.fromkeys(found))

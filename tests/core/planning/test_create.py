@@ -1,7 +1,8 @@
-"""Taking a snapshot: each row of the table, each trap it is there for, and what is offered."""
+"""Taking a snapshot: names, files, steps, warnings, and what is offered."""
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapview.core.operations import CreateSnapshot
+from snapview.core.marks import Consistency, Marks, marks_of, words_of
+from snapview.core.moves import TakeSnapshot
+from snapview.core.operations import (
+    CreateSnapshot,
+    DeleteSnapshot,
+    RevertSnapshot,
+    split_description,
+)
 from snapview.core.planning import (
     Act,
     Plan,
@@ -18,8 +26,9 @@ from snapview.core.planning import (
     plan,
     recommended_kind,
 )
-from snapview.core.planning.create import CHAIN_LIMIT, LONG_CHAIN, RULES, disk_actions
-from snapview.core.under_way import BlockJob
+from snapview.core.planning.create import LONG_CHAIN, disk_actions
+from snapview.core.planning.taken import after_taking
+from snapview.core.storage import ImageFile, Storage
 from snapview.core.vm import (
     DiskChain,
     DiskLayer,
@@ -33,10 +42,6 @@ from tests.core.planning.cases import (
     INTERNAL,
     TEST_DRIVER,
     VERSIONS,
-    Case,
-    capabilities,
-    check_case,
-    check_coverage,
     check_idempotent,
     disk,
     external_vm,
@@ -47,7 +52,7 @@ from tests.core.planning.cases import (
     refusal_of,
     vm_of,
 )
-from tests.trees import make_vm, vm_uuid
+from tests.trees import START, make_vm, vm_uuid
 
 OFF, PAUSED = RunState.SHUTOFF, RunState.PAUSED
 UUID = vm_uuid("web")
@@ -71,75 +76,7 @@ def without(*disks: DiskChain) -> Vm:
     return vm_of(make_vm(disks=disks))
 
 
-CASES = [
-    Case(0, vm_of(problem="It is broken."), IN, {"problem": None}),
-    Case(1, internal_vm(), replace(IN, title="one"), instead=IN, label="name"),
-    Case(1, internal_vm(), replace(IN, title=" two\n"), instead=replace(IN, title="Two")),
-    Case(2, without(DiskChain("sda", (), "cdrom")), IN, {"disks": PLAIN}),
-    Case(2, without(replace(disk("x"), is_readonly=True)), DISK_ONLY, {"disks": PLAIN}),
-    Case(3, vm_of(block_jobs=(BlockJob("vda"),)), IN, {"block_jobs": ()}),
-    Case(
-        4,
-        vm_of(has_managed_save=True, run_state=OFF),
-        IN,
-        {"run_state": RunState.RUNNING},
-        label="trap 4",
-    ),
-    Case(5, vm_of(), replace(IN, memory=False), instead=IN),
-    Case(5, vm_of(run_state=PAUSED), replace(IN, memory=False), {"run_state": OFF}),
-    Case(6, without(*RAW), IN, instead=EX),
-    Case(6, without(disk("base"), *RAW), IN, {"disks": PLAIN}, label="second disk"),
-    Case(7, vm_of(without(*NETWORK), run_state=OFF), IN, {"run_state": RunState.RUNNING}),
-    Case(8, without(*NETWORK), DISK_ONLY, instead=IN, label="trap 15"),
-    Case(8, without(*BLOCK), DISK_ONLY, {"disks": PLAIN}),
-    Case(9, vm_of(**UEFI), IN, instead=EX, label="nvram raw"),
-    Case(9, vm_of(**UEFI), IN, {"hardware__nvram_format": "qcow2"}, label="trap 17"),
-    Case(9, vm_of(version=(10, 9, 0), **UEFI), IN, {"run_state": OFF}, label="too old"),
-    Case(10, vm_of(version=(9, 0, 0), run_state=OFF, **UEFI), IN, instead=EX),
-    Case(
-        10,
-        vm_of(version=(9, 2, 0), run_state=OFF, **UEFI),
-        IN,
-        {"capabilities": capabilities((9, 3, 0))},
-        label="trap 16",
-    ),
-    Case(11, vm_of(hardware__blockers=("a device",)), EX, instead=DISK_ONLY),
-    Case(11, vm_of(hardware__blockers=("a device",)), IN, {"run_state": OFF}),
-    Case(12, vm_of(capabilities=TEST_DRIVER), EX, instead=IN),
-    Case(13, vm_of(disks=deep(CHAIN_LIMIT)), DISK_ONLY, {"disks": deep(CHAIN_LIMIT - 1)}),
-    Case(14, internal_vm(), DISK_ONLY, instead=IN, label="traps 1 2 3"),
-    Case(14, external_vm(), IN, instead=EX, label="traps 1 2 3"),
-    Case(15, vm_of(run_state=OFF, hardware__has_guest_agent=True), QUIESCED, instead=DISK_ONLY),
-    Case(
-        16,
-        vm_of(hardware__has_guest_agent=True),
-        replace(QUIESCED, memory=True),
-        instead=QUIESCED,
-    ),
-    Case(17, vm_of(), QUIESCED, {"hardware__has_guest_agent": True}),
-]
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_row_refuses_exactly_its_case(case: Case) -> None:
-    check_case(RULES, case)
-
-
-def test_every_row_has_a_case() -> None:
-    check_coverage(RULES, CASES)
-
-
 # Traps
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("state", [OFF, RunState.UNKNOWN])
-def test_trap_4_a_managed_save_forbids_every_kind(
-    version: tuple[int, int, int], state: RunState
-) -> None:
-    saved = vm_of(version=version, has_managed_save=True, run_state=state)
-    for operation in (IN, EX, DISK_ONLY):
-        assert refusal_of(saved, operation) is RefusalCode.MANAGED_SAVE
 
 
 @pytest.mark.parametrize(
@@ -246,6 +183,177 @@ def test_the_steps_come_in_order(vm: Vm, operation: CreateSnapshot, acts: list[A
     assert planned.undo
     assert planned.lost == ()
     check_idempotent(vm, operation)
+
+
+# The move
+
+
+def take_of(vm: Vm, operation: CreateSnapshot) -> TakeSnapshot:
+    (take,) = plan_of(vm, operation).moves
+    assert isinstance(take, TakeSnapshot)
+    return take
+
+
+@pytest.mark.parametrize(
+    ("vm", "operation", "noted"),
+    [
+        (vm_of(), IN, Consistency.WITH_MEMORY),
+        (vm_of(), EX, Consistency.WITH_MEMORY),
+        (vm_of(), DISK_ONLY, Consistency.CRASH),
+        (vm_of(hardware__has_guest_agent=True), QUIESCED, Consistency.FROZEN),
+        (vm_of(run_state=OFF), IN, Consistency.OFF),
+        (vm_of(run_state=OFF), EX, Consistency.OFF),
+    ],
+)
+def test_the_description_notes_what_the_state_is_worth(
+    vm: Vm, operation: CreateSnapshot, noted: Consistency
+) -> None:
+    asked = replace(operation, title="A title", description="words")
+    take = take_of(vm, asked)
+    title, description = split_description(take.name, take.description)
+    assert title == "A title"
+    assert (words_of(description), marks_of(description)) == ("words", Marks(noted))
+    kept = take_of(replace(vm, read_at=START), replace(asked, keep_days=30))
+    assert marks_of(kept.description) == Marks(noted, date(2026, 1, 31))
+
+
+def test_the_move_is_the_whole_snapshot() -> None:
+    vm = vm_of(disks=(disk("base"), DiskChain("sda", (), "cdrom")), hardware__has_guest_agent=True)
+    for operation, memory, disks in ((IN, False, 0), (EX, True, 2), (QUIESCED, False, 2)):
+        take = take_of(vm, operation)
+        assert (take.name, take.kind) == ("new", operation.kind)
+        assert (take.memory_path is not None) is memory
+        assert len(take.disks) == disks
+        assert take.quiesce is operation.quiesce
+    (step,) = (s for s in plan_of(vm, EX).steps if s.act is Act.SAVE_MEMORY)
+    assert step.files == (take_of(vm, EX).memory_path,)
+
+
+# What it costs
+
+
+def stored(size_bytes: int | None = None, **changes: Any) -> Storage:
+    path = "/images/base.qcow2"
+    images = {path: ImageFile(path, "qcow2", capacity_bytes=size_bytes)}
+    return replace(Storage(images, {"/images": 100 << 30}), **changes)
+
+
+@pytest.mark.parametrize("operation", [IN, EX])
+def test_the_memory_needs_room_and_time(operation: CreateSnapshot) -> None:
+    vm = vm_of(disks=PLAIN, storage=stored(copy_bytes_per_second=float(1 << 30)))
+    planned = plan_of(vm, operation)
+    assert planned.extra_bytes_needed == 2 << 30
+    assert planned.estimated_seconds == 2.0
+    assert planned.warnings == ()
+    tight = plan_of(replace(vm, storage=stored(free_bytes={"/images": 2 << 30})), operation)
+    assert any("2.0 GiB" in text for text in tight.warnings)
+    assert tight.estimated_seconds is None
+
+
+def test_a_disk_alone_needs_next_to_nothing_at_once_and_grows_later() -> None:
+    planned = plan_of(vm_of(disks=PLAIN, storage=stored(20 << 30)), DISK_ONLY)
+    assert planned.extra_bytes_needed is None
+    assert planned.steps[0].what.endswith("can grow up to 20.0 GiB.")
+    assert "grow" not in plan_of(vm_of(disks=PLAIN), DISK_ONLY).steps[0].what
+
+
+def test_another_vm_that_writes_to_the_image_is_warned_of() -> None:
+    storage = stored(users={"/images/base.qcow2": ("other", "third")})
+    warnings = plan_of(vm_of(disks=PLAIN, storage=storage), DISK_ONLY).warnings
+    assert any("vda is used by “other”, “third” as well" in text for text in warnings)
+
+
+@pytest.mark.parametrize("version", [(8, 0, 0), (9, 0, 0), (10, 0, 0)])
+def test_checkpoints_that_an_overlay_would_lose_are_warned_of(
+    version: tuple[int, int, int],
+) -> None:
+    vm = vm_of(version=version, checkpoints=("c1",), run_state=OFF)
+    assert any("full" in text for text in plan_of(vm, EX).warnings)
+    for kept, operation in ((vm, IN), (vm_of(version=version, checkpoints=("c1",)), EX)):
+        assert not any("full" in text for text in plan_of(kept, operation).warnings)
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "operation", "warned"),
+    [
+        ((10, 1, 0), PAUSED, EX, True),
+        ((10, 1, 0), PAUSED, DISK_ONLY, False),
+        ((10, 1, 0), RunState.RUNNING, EX, False),
+        ((10, 2, 0), PAUSED, EX, False),
+    ],
+)
+def test_trap_14_images_that_stay_read_only_until_the_vm_runs_again(
+    version: tuple[int, int, int], state: RunState, operation: CreateSnapshot, warned: bool
+) -> None:
+    planned = plan_of(vm_of(version=version, run_state=state), operation)
+    assert any("resumed" in text for text in planned.warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("nvram", "version", "operation", "warned"),
+    [
+        ("raw", (11, 3, 0), IN, True),
+        ("qcow2", (11, 3, 0), IN, False),
+        ("qcow2", (10, 0, 0), IN, True),
+        ("qcow2", (11, 3, 0), EX, True),
+    ],
+)
+def test_variables_of_the_firmware_that_are_not_kept(
+    nvram: str, version: tuple[int, int, int], operation: CreateSnapshot, warned: bool
+) -> None:
+    uefi: dict[str, Any] = {"hardware__firmware": "uefi", "hardware__nvram_format": nvram}
+    vm = vm_of(version=version, run_state=OFF, **uefi)
+    assert any("NVRAM" in text for text in plan_of(vm, operation).warnings) is warned
+
+
+# Mixing the kinds
+
+MIX_IN, MIX_EX = replace(IN, mix=True), replace(EX, mix=True)
+
+
+@pytest.mark.parametrize(
+    ("version", "trap_1"),
+    [
+        ((9, 0, 0), False),
+        ((9, 9, 0), True),
+        ((10, 0, 0), True),
+        ((10, 10, 0), True),
+        ((11, 0, 0), False),
+    ],
+)
+def test_an_external_one_above_says_which_internal_ones_it_locks_away(
+    version: tuple[int, int, int], trap_1: bool
+) -> None:
+    (warning,) = plan_of(internal_vm(version=version), MIX_EX).warnings
+    assert "“one”, “two”" in warning
+    assert ("base image" in warning) is trap_1
+    many = SnapshotTree([internal(f"s{number}") for number in range(9)], "s8")
+    (warning,) = plan_of(vm_of(make_vm(tree=many, disks=PLAIN)), MIX_EX).warnings
+    assert "and 4 more" in warning
+
+
+def test_what_mixing_says_is_what_happens() -> None:
+    """The internal ones are refused as long as the external one is there, and not before."""
+    vm = internal_vm()
+    back = RevertSnapshot(UUID, "one")
+    assert refusal_of(vm, back) is None
+    after = after_taking(vm, take_of(vm, MIX_EX), memory=True)
+    assert refusal_of(after, back) is RefusalCode.MIXED
+    assert refusal_of(after, replace(back, snapshot="new")) is None
+
+
+def test_an_internal_one_above_says_what_it_keeps_from_being_merged() -> None:
+    vm = external_vm()
+    (warning,) = plan_of(vm, MIX_IN).warnings
+    assert "“two”" in warning
+    after = after_taking(vm, take_of(vm, MIX_IN), memory=True)
+    assert refusal_of(vm, DeleteSnapshot(UUID, ("two",))) is None
+    assert refusal_of(after, DeleteSnapshot(UUID, ("two",))) is RefusalCode.MIXED
+
+
+def test_leave_to_mix_costs_nothing_where_there_is_nothing_to_mix() -> None:
+    for vm, operation in ((internal_vm(), MIX_IN), (external_vm(), MIX_EX), (vm_of(), MIX_EX)):
+        assert plan_of(vm, operation).warnings == ()
 
 
 # What is offered

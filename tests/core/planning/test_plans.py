@@ -13,7 +13,7 @@ from snapview.core.operations import (
     RevertSnapshot,
 )
 from snapview.core.planning import Act, Plan, Refusal, RefusalCode, plan
-from snapview.core.planning.create import RULES as CREATE
+from snapview.core.planning.create_rules import RULES as CREATE
 from snapview.core.planning.delete import RULES as DELETE
 from snapview.core.planning.plans import GetBack, Rule, Step, first_refusal
 from snapview.core.planning.revert import RULES as REVERT

@@ -1,19 +1,21 @@
 """Going back: each row of the table, each trap it is there for, what is kept and what is lost."""
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapview.core.operations import Afterwards, RevertSnapshot
+from snapview.core.marks import Consistency, Marks, marks_of
+from snapview.core.moves import RemoveFile, TakeSnapshot
+from snapview.core.operations import Afterwards, RevertSnapshot, split_description
 from snapview.core.planning import Act, Plan, RefusalCode, plan
-from snapview.core.planning.revert import RULES, ends, safety_of
-from snapview.core.under_way import BlockJob
+from snapview.core.planning.revert import RULES, safety_of
+from snapview.core.storage import ImageFile, Storage
+from snapview.core.under_way import BlockJob, Interruption
 from snapview.core.vm import (
-    DiskChain,
-    DiskLayer,
     RunState,
     SnapshotDisk,
     SnapshotKind,
@@ -39,32 +41,19 @@ from tests.core.planning.cases import (
     refusal_of,
     vm_of,
 )
-from tests.trees import make_vm, vm_uuid
+from tests.trees import START, make_vm, vm_uuid
 
 OFF = RunState.SHUTOFF
 UUID = vm_uuid("web")
 BACK = RevertSnapshot(UUID, "one", safety_snapshot=False)
 SAFELY = RevertSnapshot(UUID, "one")
-
-
-def drive(layer: DiskLayer | None) -> DiskChain:
-    return DiskChain("sda", (layer,) if layer else (), "cdrom", is_readonly=True)
-
-
-WITH_DISC = (*external_vm().disks, drive(DiskLayer("/dev/sr0", "raw", "block")))
-WITHOUT_DISC = (*external_vm().disks, drive(None))
-WITH_ISO = (*external_vm().disks, drive(DiskLayer("/iso/x.iso", "raw")))
+RUN = Afterwards.RUNNING
 
 
 def with_tree(vm: Vm, *changed: Any, current: str | None = "two") -> Vm:
     """The VM with some of its snapshots replaced or added."""
     kept = [s for s in vm.tree if s.name not in {c.name for c in changed}]
     return replace(vm, tree=SnapshotTree([*kept, *changed], current))
-
-
-def disk_only_vm(version: tuple[int, int, int]) -> Vm:
-    vm = external_vm(version=version)
-    return with_tree(vm, replace(vm.tree["one"], state=SnapshotState.DISK_ONLY))
 
 
 def above_the_internal() -> Vm:
@@ -75,54 +64,72 @@ def above_the_internal() -> Vm:
 
 UEFI: dict[str, Any] = {"hardware__firmware": "uefi", "hardware__nvram_format": "qcow2"}
 BASE = {"disks": (disk("base"),)}
+STOPPED = Interruption("x1", "the revert to “one”", START)
+
+
+def stored(*names: str, backing: str | None = None, **changes: Any) -> Storage:
+    """A folder in which these images lie, each on the next, the last one on ``backing``."""
+    paths = [f"/images/{name}.qcow2" for name in names]
+    below: list[str | None] = [*paths[1:], backing]
+    images = {path: ImageFile(path, "qcow2", base) for path, base in zip(paths, below, strict=True)}
+    return replace(Storage(images, {"/images": 100 << 30}), **changes)
+
+
+LIVE = stored("b2", "b1", "base")
+MIXED = internal("one", kind=SnapshotKind.MIXED)
 
 CASES = [
-    Case(0, internal_vm(block_jobs=(BlockJob("vda"),)), SAFELY, {"block_jobs": ()}),
+    Case(0, internal_vm(interruption=STOPPED), SAFELY, {"interruption": None}),
+    Case(1, internal_vm(block_jobs=(BlockJob("vda"),)), SAFELY, {"block_jobs": ()}),
+    Case(2, external_vm(has_backup_job=True), BACK, {"has_backup_job": False}),
     Case(
-        1,
+        3,
         internal_vm(has_managed_save=True, run_state=OFF),
         BACK,
         {"has_managed_save": False},
         label="trap 4",
     ),
     Case(
-        1, internal_vm(has_managed_save=True, run_state=OFF), SAFELY, {"run_state": RunState.PAUSED}
+        3, internal_vm(has_managed_save=True, run_state=OFF), SAFELY, {"run_state": RunState.PAUSED}
     ),
     Case(
-        2,
-        with_tree(internal_vm(), internal("one", kind=SnapshotKind.MIXED)),
-        BACK,
-        instead=replace(BACK, snapshot="two"),
+        3,
+        external_vm(has_managed_save=True, run_state=OFF, version=(9, 0, 0)),
+        SAFELY,
+        {"has_managed_save": False},
+        label="own way",
     ),
-    Case(3, above_the_internal(), BACK, BASE, label="trap 2"),
-    Case(4, internal_vm(disks=(disk("base", target="vdb"),)), BACK, BASE, label="trap 8"),
+    Case(4, with_tree(internal_vm(), MIXED), BACK, instead=replace(BACK, snapshot="two")),
+    Case(5, above_the_internal(), BACK, {"tree": internal_vm().tree, **BASE}, label="trap 2"),
+    Case(6, internal_vm(disks=(disk("base", target="vdb"),)), BACK, BASE, label="trap 8"),
     Case(
-        5,
+        7,
         vm_of(internal_vm(), version=(10, 9, 0), **UEFI),
         BACK,
         {"capabilities": capabilities((10, 10, 0))},
     ),
-    Case(6, internal_vm(version=(11, 2, 0)), BACK, {"version": (11, 3, 0)}, label="trap 9"),
-    Case(6, internal_vm(version=(11, 2, 0)), SAFELY, {"version": (11, 1, 0)}, label="trap 9"),
-    Case(7, external_vm(version=(9, 0, 0)), SAFELY, {"version": (9, 10, 0)}),
-    Case(8, disk_only_vm((10, 0, 0)), SAFELY, {"version": (10, 10, 0)}, label="trap 12"),
+    Case(8, internal_vm(version=(11, 2, 0)), BACK, {"version": (11, 3, 0)}, label="trap 9"),
+    Case(8, internal_vm(version=(11, 2, 0)), SAFELY, {"version": (11, 1, 0)}, label="trap 9"),
+    Case(9, external_vm(is_persistent=False), SAFELY, instead=replace(SAFELY, afterwards=RUN)),
     Case(
         9,
-        with_tree(external_vm(), current=None),
-        SAFELY,
-        {"tree": external_vm().tree},
-        label="trap 7",
+        internal_vm(is_persistent=False),
+        replace(BACK, afterwards=Afterwards.OFF),
+        {"is_persistent": True},
     ),
-    Case(10, external_vm(disks=WITH_DISC), SAFELY, {"disks": WITHOUT_DISC}),
-    Case(10, external_vm(disks=WITH_DISC), BACK, {"disks": WITH_ISO}),
-    Case(11, external_vm(disks=(disk("other", "b1", "base"),)), BACK, instead=SAFELY),
-    Case(11, with_tree(external_vm(), current="one"), BACK, {"tree": external_vm().tree}),
+    Case(10, external_vm(storage=stored("b2", "b1")), SAFELY, {"storage": LIVE}),
+    Case(
+        10,
+        external_vm(storage=stored("b2", "b1", "base", backing="/images/gone.qcow2")),
+        BACK,
+        {"storage": stored("b2", "b1", "base", backing="/elsewhere/x.qcow2")},
+        label="deeper",
+    ),
     Case(
         11,
-        with_tree(external_vm(), external("three", "two", "b2", "b3")),
+        internal_vm(storage=stored("base", users={"/images/base.qcow2": ("other",)})),
         BACK,
-        instead=SAFELY,
-        label="trap 6",
+        {"storage": stored("base")},
     ),
 ]
 
@@ -154,62 +161,49 @@ def test_trap_2_an_internal_snapshot_below_an_overlay_is_never_reverted_to(
         assert refusal_of(vm, operation) is RefusalCode.MIXED
 
 
-@pytest.mark.parametrize("version", [(9, 9, 0), (10, 0, 0), (11, 3, 0), (12, 1, 0)])
-def test_trap_7_without_a_current_snapshot_the_daemon_would_crash(
+@pytest.mark.parametrize("version", VERSIONS)
+def test_trap_9_and_nothing_else_forbids_an_internal_revert_by_version(
     version: tuple[int, int, int],
 ) -> None:
-    vm = with_tree(external_vm(version=version), current=None)
-    for operation in (BACK, SAFELY):
-        assert refusal_of(vm, operation) is RefusalCode.CHAIN_MISMATCH
+    too_old = RefusalCode.HOST_TOO_OLD if version[:2] == (11, 2) else None
+    assert refusal_of(internal_vm(version=version), BACK) is too_old
+    assert refusal_of(external_vm(version=version), SAFELY) is None
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_traps_9_and_12_and_the_capability_by_version(version: tuple[int, int, int]) -> None:
-    too_old = RefusalCode.HOST_TOO_OLD
-    assert refusal_of(internal_vm(version=version), BACK) is (
-        too_old if version[:2] == (11, 2) else None
+def on_another_branch() -> Vm:
+    """The internal ``one`` lies in an image that the VM has left, and nothing stands on that."""
+    tree = SnapshotTree(
+        [external("root", None, "base", "b1"), internal("one", "root", disks=_inside("b1"))], "root"
     )
-    assert refusal_of(external_vm(version=version), SAFELY) is (
-        None if version >= (9, 9, 0) else too_old
-    )
-    assert refusal_of(disk_only_vm(version), SAFELY) is (None if version >= (10, 1, 0) else too_old)
+    return vm_of(make_vm(tree=tree, disks=(disk("r1", "base"),)), storage=stored("r1", "base"))
 
 
-def test_what_a_host_can_is_asked_before_its_version() -> None:
-    """RHEL backports: an old number may revert."""
-    backported = replace(capabilities((9, 0, 0)), reverts_external=True)
-    assert refusal_of(external_vm(capabilities=backported), SAFELY) is None
-    without = replace(capabilities((11, 3, 0)), reverts_external=False)
-    assert refusal_of(external_vm(capabilities=without), SAFELY) is RefusalCode.HOST_TOO_OLD
+def _inside(name: str) -> tuple[SnapshotDisk, ...]:
+    return (SnapshotDisk("vda", "internal", image(name)),)
 
 
-# What libvirt unlinks
+def test_an_internal_snapshot_that_the_vm_has_left_can_be_gone_back_to() -> None:
+    vm = on_another_branch()
+    images = dict(stored("b1", "base").images) | dict(stored("r1", "base").images)
+    vm = replace(vm, storage=Storage(images, {"/images": 100 << 30}))
+    assert refusal_of(vm, SAFELY) is None
+    removed = [move for move in plan_of(vm, BACK).moves if isinstance(move, RemoveFile)]
+    assert removed == [RemoveFile("/images/r1.qcow2")]
 
 
-def test_without_safety_the_plan_names_the_files_that_go() -> None:
-    step = plan_of(external_vm(), BACK).steps[0]
-    assert (step.act, step.files, step.snapshot) == (Act.REVERT, ("/images/b2.qcow2",), "one")
-    assert plan_of(external_vm(), SAFELY).steps[-2].files == ()
+def test_without_headers_what_came_after_an_internal_state_counts_as_standing_on_it() -> None:
+    later = internal("two", "one", disks=_inside("other"))
+    vm = with_tree(internal_vm(), later)
+    assert refusal_of(vm, BACK) is RefusalCode.MIXED
+    read = stored("base")
+    images = dict(read.images) | dict(stored("other").images)
+    assert refusal_of(replace(vm, storage=replace(read, images=images)), BACK) is None
 
 
-def reverted_vm() -> Vm:
-    """After a revert to ``one``: libvirt made ``r1`` on the base for it."""
-    vm = external_vm()
-    overlay = (SnapshotDisk("vda", "external", None, image("r1")),)
-    one = replace(vm.tree["one"], revert_overlays=overlay)
-    return replace(with_tree(vm, one, current="one"), disks=(disk("r1", "base"),))
-
-
-def test_after_a_revert_its_own_overlay_goes_and_no_other() -> None:
-    back_again = plan_of(reverted_vm(), BACK)
-    assert back_again.steps[0].files == ("/images/r1.qcow2",)
-    elsewhere = plan_of(reverted_vm(), replace(BACK, snapshot="two"))
-    assert elsewhere.steps[0].files == ("/images/r1.qcow2",)
-
-
-def test_a_second_disk_that_libvirt_would_forget_is_seen() -> None:
-    vm = external_vm(disks=(*external_vm().disks, disk("x", target="vdb")))
-    assert refusal_of(vm, BACK) is RefusalCode.CHAIN_MISMATCH
+def test_two_disks_do_not_stand_on_each_other() -> None:
+    disks = (*_inside("base"), SnapshotDisk("vdb", "internal", image("data")))
+    tree = SnapshotTree([internal("one", disks=disks), internal("two", "one", disks=disks)], "two")
+    vm = vm_of(make_vm(tree=tree, disks=(disk("base"), disk("data", target="vdb"))))
     assert refusal_of(vm, SAFELY) is None
 
 
@@ -230,10 +224,8 @@ def test_a_second_disk_that_libvirt_would_forget_is_seen() -> None:
     ],
 )
 def test_the_vm_ends_as_asked(state: SnapshotState, wanted: Afterwards, last: Act) -> None:
-    snapshot = internal("one", state=state)
-    vm = with_tree(internal_vm(), snapshot)
+    vm = with_tree(internal_vm(), internal("one", state=state))
     assert plan_of(vm, replace(BACK, afterwards=wanted)).steps[-1].act is last
-    assert ends(snapshot, wanted) in {Afterwards.RUNNING, Afterwards.PAUSED, Afterwards.OFF}
 
 
 @pytest.mark.parametrize("vm", [internal_vm(), external_vm(), internal_vm(run_state=OFF)])
@@ -275,11 +267,97 @@ def test_a_taken_safety_title_gets_a_number() -> None:
 
 
 def test_what_stays_as_it_is_is_warned_of() -> None:
-    vm = internal_vm(disks=(disk("base"), disk("new", target="vdb")), run_state=OFF, **UEFI)
-    one = internal("one", has_memory=False, state=SnapshotState.SHUTOFF)
-    warnings = plan_of(with_tree(vm, one), BACK).warnings
-    assert any("vdb" in text for text in warnings)
-    assert any("NVRAM" in text for text in warnings)
+    vm = internal_vm(disks=(disk("base"), disk("new", target="vdb")), run_state=OFF)
+    kept = SnapshotDisk("vdb", "no", image("new"))
+    one = internal("one", disks=(*vm.tree["one"].disks, kept))
+    (warning,) = plan_of(with_tree(vm, one), BACK).warnings
+    assert "stays as it is: vdb" in warning
+
+
+def test_a_disk_that_is_detached_is_warned_of_and_its_image_stays() -> None:
+    vm = internal_vm(disks=(disk("base"), disk("new", target="vdb")), run_state=OFF)
+    warnings = plan_of(vm, BACK).warnings
+    assert any("detached: vdb" in text for text in warnings)
+    assert any("/images/new.qcow2" in text for text in warnings)
+    assert not any("new.qcow2" in text for text in plan_of(vm, SAFELY).warnings)
+
+
+@pytest.mark.parametrize(
+    ("nvram", "memory", "version", "warned"),
+    [
+        ("raw", False, (11, 3, 0), True),
+        ("qcow2", False, (11, 3, 0), False),
+        ("qcow2", False, (10, 0, 0), True),
+        ("raw", True, (11, 3, 0), False),
+    ],
+)
+def test_variables_of_the_firmware_that_do_not_go_back(
+    nvram: str, memory: bool, version: tuple[int, int, int], warned: bool
+) -> None:
+    vm = internal_vm(hardware__firmware="uefi", hardware__nvram_format=nvram, version=version)
+    vm = replace(vm, run_state=OFF)
+    vm = with_tree(vm, internal("one", has_memory=memory, state=SnapshotState.SHUTOFF))
+    running = replace(BACK, afterwards=Afterwards.RUNNING)
+    assert any("NVRAM" in text for text in plan_of(vm, running).warnings) is warned
+
+
+def test_checkpoints_are_named_before_they_are_void() -> None:
+    for vm in (internal_vm(checkpoints=("c1",)), external_vm(checkpoints=("c1",))):
+        assert any("full" in text for text in plan_of(vm, SAFELY).warnings)
+    assert not any("full" in text for text in plan_of(internal_vm(), SAFELY).warnings)
+
+
+def test_an_unneeded_file_on_the_image_that_changes_is_named() -> None:
+    images = dict(stored("base").images) | dict(stored("stray", "base").images)
+    vm = internal_vm(storage=Storage(images, {"/images": 100 << 30}))
+    assert any("/images/stray.qcow2" in text for text in plan_of(vm, BACK).warnings)
+
+
+# The safety snapshot
+
+
+def test_the_safety_snapshot_notes_how_long_it_is_kept() -> None:
+    for days, noted in ((14, date(2026, 1, 15)), (None, None)):
+        vm = replace(external_vm(), read_at=START)
+        planned = plan_of(vm, replace(SAFELY, keep_days=days))
+        take = planned.moves[0]
+        assert isinstance(take, TakeSnapshot)
+        description = split_description(take.name, take.description)[1]
+        assert marks_of(description) == Marks(Consistency.WITH_MEMORY, noted)
+        assert any("2026-01-15" in text for text in planned.kept) is (noted is not None)
+
+
+def test_memory_that_cannot_be_kept_is_lost_even_with_a_safety_snapshot() -> None:
+    blocked = external_vm(hardware__blockers=("a device of the host is passed through",))
+    planned = plan_of(blocked, SAFELY)
+    assert any("memory" in text for text in planned.lost)
+    assert not any("Memory" in text for text in planned.kept)
+
+
+def test_in_a_mixed_tree_the_safety_snapshot_needs_no_leave() -> None:
+    vm = on_another_branch()
+    assert refusal_of(vm, replace(SAFELY, snapshot="root")) is None
+
+
+def test_too_little_room_for_the_memory_is_warned_of_beforehand() -> None:
+    vm = external_vm(storage=stored("b2", "b1", "base", free_bytes={"/images": 2 << 30}))
+    planned = plan_of(vm, SAFELY)
+    assert any("2.0 GiB" in text for text in planned.warnings)
+    assert planned.extra_bytes_needed == 2 << 30
+
+
+def test_what_goes_without_a_safety_snapshot_is_named_and_counted() -> None:
+    read = stored("b2", "b1", "base")
+    images = {path: replace(each, allocation_bytes=5 << 20) for path, each in read.images.items()}
+    for version in ((9, 0, 0), (11, 3, 0)):
+        vm = external_vm(storage=replace(read, images=images), version=version)
+        planned = plan_of(vm, BACK)
+        (step,) = (step for step in planned.steps if step.act is Act.REVERT)
+        assert (step.files, step.snapshot) == (("/images/b2.qcow2",), "one")
+        assert planned.freed_bytes == 5 << 20
+        safely = plan_of(vm, SAFELY)
+        assert all(not s.files for s in safely.steps if s.act is Act.REVERT)
+        assert safely.freed_bytes is None
 
 
 VMS = st.builds(
@@ -295,6 +373,9 @@ VMS = st.builds(
             "hardware__firmware": st.just("uefi"),
             "block_jobs": st.just((BlockJob("vda"),)),
             "tree": st.sampled_from([internal_vm().tree, external_vm().tree, SnapshotTree()]),
+            "is_persistent": st.booleans(),
+            "checkpoints": st.just(("c1",)),
+            "storage": st.sampled_from([LIVE, stored("base"), Storage()]),
         },
     ),
 )
@@ -304,6 +385,7 @@ OPERATIONS = st.builds(
     st.sampled_from(["one", "two", "nowhere"]),
     st.booleans(),
     st.text(max_size=10),
+    st.none() | st.integers(1, 400),
     st.sampled_from(Afterwards),
 )
 
