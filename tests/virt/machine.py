@@ -104,6 +104,9 @@ class Machine:
             command = self.lab.daemon.as_account(["qemu-io", "-f", "qcow2", "-c", what, str(image)])
             subprocess.run(command, check=True, capture_output=True)
         else:
+            if self.power == "paused":  # QEMU gave up the images if it has saved its memory
+                self.lab.virsh("resume", self.vm.name)
+                self.lab.virsh("suspend", self.vm.name)
             self._monitor(target, what)
             self._monitor(target, "flush")
         self.live[target][chunk] = byte
@@ -153,21 +156,34 @@ class Machine:
         assert self.lab.virsh("list", "--name").count("workbench") == 0
         assert self.lab.virsh("pool-list", "--all", "--name").strip() == ""
 
+    def check_whole(self, doubtful: frozenset[str]) -> None:
+        """See that no state is lost save those that were being given up; files may be left over."""
+        there = set(self.vm.other.parents())
+        assert set(self.states) - doubtful <= there, "a snapshot is lost"
+        for name, state in self.states.items():
+            if name not in doubtful:
+                self._check_state(name, state, self._snapshot(name))
+        for target in self.targets:
+            image = self.lab.active_disk(self.vm.name, target)
+            self._compare(f"the live {target}", read(image), target, self.live[target])
+
     def _check_tree(self) -> None:
         assert self.vm.other.parents() == {n: state.parent for n, state in self.states.items()}
         assert self.vm.other.current() == self.current
         read_tree = self.vm.tree()
         assert read_tree == {name: state.parent for name, state in self.states.items()}
 
+    def memory_file(self, name: str) -> str:
+        """Return the file in which an external snapshot keeps the memory, if any."""
+        return _memory_file(self._snapshot(name))
+
     def _snapshot(self, name: str) -> ET.Element:
         return ET.fromstring(self.lab.virsh("snapshot-dumpxml", self.vm.name, name))
 
     def _check_state(self, name: str, state: State, document: ET.Element) -> set[str]:
         """See that a snapshot holds its state; return the files it needs."""
-        needed: set[str] = set()
-        memory = document.find("memory")
-        if memory is not None and memory.get("snapshot") == "external":
-            needed.add(memory.get("file", ""))
+        memory = _memory_file(document)
+        needed = {memory} if memory else set()
         for target in self.targets:
             image = _source(document, target)
             tag = name if state.kind is SnapshotKind.INTERNAL else None
@@ -208,6 +224,12 @@ def chain_of(image: Path | str) -> set[str]:
     command = ["qemu-img", "info", "-U", "--backing-chain", "--output=json", str(image)]
     text = subprocess.run(command, check=True, capture_output=True).stdout
     return {layer["filename"] for layer in json.loads(text)}
+
+
+def _memory_file(document: ET.Element) -> str:
+    memory = document.find("memory")
+    is_external = memory is not None and memory.get("snapshot") == "external"
+    return memory.get("file", "") if memory is not None and is_external else ""
 
 
 def _source(document: ET.Element, target: str) -> str:
