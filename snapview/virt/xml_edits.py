@@ -83,6 +83,26 @@ def without_chains(text: str, paths: Collection[str]) -> str:
     )
 
 
+def with_overlays(text: str, overlays: Mapping[str, str]) -> str:
+    """Return a snapshot's document with other names for the images it created (target, path).
+
+    Raises:
+        BadXml: the document cannot be read.
+    """
+    data, root = _parse(text)
+    sources = (
+        (disk.attributes.get("name", ""), disk.find("source")) for disk in root.all("disks/disk")
+    )
+    return _cut(
+        data,
+        [
+            _attributes(data, source, {"file": overlays[target]})
+            for target, source in sources
+            if source is not None and target in overlays
+        ],
+    )
+
+
 def with_revert_overlays(text: str, overlays: Mapping[str, str]) -> str:
     """Return a snapshot's document with the images that a revert to it has made (target, path).
 

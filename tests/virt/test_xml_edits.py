@@ -12,6 +12,7 @@ from snapview.virt.xml import BadXml
 from snapview.virt.xml_edits import (
     domain_in,
     with_images,
+    with_overlays,
     with_revert_overlays,
     without_chains,
 )
@@ -80,6 +81,21 @@ def source_of(disk: ET.Element) -> dict[str, str]:
     source = disk.find("source")
     assert source is not None
     return dict(source.attrib)
+
+
+# With other names for what a snapshot created
+
+
+@pytest.mark.parametrize("path", ["/images/gone", HOSTILE])
+def test_a_record_names_other_overlays(path: str) -> None:
+    root = ET.fromstring(with_overlays(SNAPSHOT, {"vda": path, "vdz": "/nothing"}))
+    (disk,) = root.findall("disks/disk")
+    assert source_of(disk) == {"file": path}
+    assert with_overlays(SNAPSHOT, {"vdz": "/nothing"}) == SNAPSHOT
+    changed = with_overlays(SNAPSHOT, {"vda": "/images/gone"})
+    assert changed.replace("/images/gone", "/images/over.qcow2") == SNAPSHOT
+    with pytest.raises(BadXml):
+        with_overlays("<domainsnapshot", {})
 
 
 # With images
