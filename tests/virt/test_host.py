@@ -39,13 +39,15 @@ from snapview.core.operations import (
     Outcome,
     VmEvent,
 )
-from snapview.core.vm import RunState, SnapshotKind
+from snapview.core.vm import DiskLayer, RunState, SnapshotDisk, SnapshotKind
 from snapview.demo.daemon import PrivateDaemon
 from snapview.virt import host as host_module
 from snapview.virt import reading
 from snapview.virt.eventloop import EventLoop
 from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
+from snapview.virt.port import LibvirtVm
+from snapview.virt.xml import build_snapshot
 from tests.backends import Backend, lab_backend
 from tests.journals import new_journal
 from tests.lab import Lab
@@ -488,15 +490,21 @@ def inside(lab: Lab, *command: str) -> None:
 def test_a_full_disk_is_said_to_be_full_and_nothing_changes(
     full: Backend, kind: SnapshotKind
 ) -> None:
+    """Planning sees it coming for external ones; so libvirt is asked behind its back."""
+    assert full.lab is not None
     before = full.vm()
+    path = str(full.lab.vm_folder(full.name) / "two.qcow2")
+    overlay = SnapshotDisk("vda", "external", overlay=DiskLayer(path, "qcow2"))
+    is_external = kind is SnapshotKind.EXTERNAL
+    xml = build_snapshot("two", "", memory_path=None, disks=[overlay] if is_external else [])
+    with pytest.raises(NoSpace if is_external else SnapviewError) as caught:
+        LibvirtVm(real(full), full.uuid).create_snapshot(xml, disk_only=is_external, live=False)
+    assert "full" in caught.value.message + caught.value.advice
+    assert caught.value.message.startswith("Could not take the snapshot. ")
     outcome = full.do(CreateSnapshot(full.uuid, "two", kind=kind))
-    after = full.vm()
     assert isinstance(outcome, Failed), outcome
     assert outcome.changed == {full.uuid}
-    if kind is SnapshotKind.EXTERNAL:
-        assert isinstance(outcome.error, NoSpace)
-    assert "full" in outcome.error.message + outcome.error.advice
-    assert outcome.error.message.startswith("Could not take the snapshot. ")
+    after = full.vm()
     assert after.tree == before.tree
     assert after.disks == before.disks
     assert after.run_state is RunState.RUNNING
