@@ -7,7 +7,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from snapview.core.errors import Conflict, HostError, SnapviewError
+from snapview.core.errors import Conflict, HostError, ImageNotWritable, SnapviewError
 from snapview.core.under_way import BlockJob, BlockJobType
 from snapview.virt import disk_jobs
 from snapview.virt.disk_jobs import JOB_TYPES, DiskJobs, JobFlag
@@ -152,6 +152,21 @@ def test_what_is_not_open_or_upside_down_is_refused(vm: Backend) -> None:
         port.commit("vdz", chain[0], chain[1], 0)
     assert port.chain("vdz") == ()
     assert port.chain("vda") == chain
+
+
+@pytest.mark.parametrize("top", [0, 1])
+def test_a_base_that_qemu_may_not_write_to_is_merged_upwards_instead(vm: Backend, top: int) -> None:
+    """Trap 5, by rights of the file here and by AppArmor elsewhere."""
+    assert vm.lab is not None
+    port, chain = port_of(vm), port_of(vm).chain("vda")
+    Images(vm.lab, vm.lab.vm_folder(vm.name)).run("chmod", "0444", chain[3])
+    with pytest.raises(ImageNotWritable):
+        port.commit("vda", chain[top], chain[3], 0)
+    assert port.block_job("vda") is None
+    assert port.chain("vda") == chain
+    port.pull("vda", None, 0)
+    eventually(over(port), "it does not end")
+    assert port.chain("vda") == chain[:1]
 
 
 def test_a_vm_that_is_off_has_no_jobs(lab: Lab) -> None:
