@@ -51,7 +51,9 @@ class Life(RuleBasedStateMachine):
     did: Counter[str]
     refused: Counter[str]
 
-    @initialize(disks=st.sampled_from([1, 1, 2]), kind=st.sampled_from([EXTERNAL, EXTERNAL, INTERNAL]))
+    @initialize(
+        disks=st.sampled_from([1, 1, 2]), kind=st.sampled_from([EXTERNAL, EXTERNAL, INTERNAL])
+    )
     def make(self, disks: int, kind: SnapshotKind) -> None:
         self.machine = Machine(self.lab, disks)
         self.kind = kind
