@@ -57,6 +57,9 @@ class Desktop:
     def wait_for_front(self, title: str) -> None:
         self.wait(f"a window {title!r}", lambda: title in str(self.ask("front")))
 
+    def wait_for_words(self, part: str) -> None:
+        self.wait(f"words {part!r}", lambda: part in " ".join(self.words()))
+
     def wait_for_job(self, part: str) -> None:
         self.wait(f"a job {part!r}", lambda: part in " ".join(map(str, _list(self.ask("jobs")))))
 
@@ -136,6 +139,7 @@ def window(uri: str, home: Path, display: str, *, is_dark: bool = False) -> Iter
         "QT_QPA_PLATFORM": "xcb",
         "XDG_CONFIG_HOME": str(home / "config"),
         "XDG_STATE_HOME": str(home / "state"),
+        "XDG_DATA_HOME": str(home / "data"),
     }
     with (home / "stderr").open("w") as errors:
         process = subprocess.Popen(

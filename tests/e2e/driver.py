@@ -7,6 +7,7 @@ every line on standard output its answer as JSON; mouse and keys come from the X
 import json
 import sys
 
+from platformdirs import user_data_path
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -14,10 +15,12 @@ from PySide6.QtWidgets import (
     QApplication,
     QLabel,
     QMenu,
+    QTableView,
     QWidget,
 )
 
 from snapview.application import make_application
+from snapview.history import History
 from snapview.session import Session
 from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
@@ -86,6 +89,19 @@ class Guide:
         labels = self._window.jobs_strip.findChildren(QLabel)
         return [label.text() for label in labels if label.isVisible()]
 
+    def ask_table(self, _rest: str) -> list[list[str]]:
+        """The rows of the table in the window in front."""
+        tables = self._front().findChildren(QTableView)
+        model = next(each.model() for each in tables if each.isVisible())
+        columns = range(model.columnCount())
+        rows = range(model.rowCount())
+        return [[str(model.index(row, column).data()) for column in columns] for row in rows]
+
+    def ask_banner(self, _rest: str) -> str:
+        """What the banner about others' work says."""
+        banner = self._window.stage.work_banner
+        return banner.text() if banner.isVisible() else ""
+
     def ask_grab(self, path: str) -> bool:
         """Save a picture of the whole screen, as a person sees it."""
         picture = self._window.screen().grabWindow(0)
@@ -120,7 +136,8 @@ def main() -> None:
     if "--dark" in sys.argv:
         apply_style(app, Qt.ColorScheme.Dark)
     journal = new_journal()
-    session = Session(lambda uri: LibvirtHost(uri, journal))
+    history = History(user_data_path("snapview") / "history.sqlite")
+    session = Session(lambda uri: LibvirtHost(uri, journal), history=history)
     settings = Settings.load()
     window = MainWindow(session, settings, Settings.save)
     session.open(sys.argv[1])

@@ -100,3 +100,70 @@ def test_another_client_appears_within_five_seconds(
         desktop.wait_for_rows("theirs")
         lab9.destroy_vm(name)
         desktop.wait("the VM to go", lambda: desktop.ask(f"row {name}") is None)
+
+
+def make_chain(lab: Lab, name: str, *snapshots: str) -> None:
+    """Make a VM with external snapshots in a line; the guest writes between them."""
+    lab.make_vm(name)
+    for snapshot in snapshots:
+        lab.wait_for_count(name, lab.counter_from_serial(name).count + 2)
+        file = lab.vm_folder(name) / f"vda.{snapshot}.qcow2"
+        disk = f"vda,snapshot=external,file={file}"
+        lab.virsh("snapshot-create-as", name, snapshot, "--disk-only", "--diskspec", disk)
+
+
+def test_merge_a_chain_by_mouse(lab9: Lab, display: str, tmp_path: Path) -> None:
+    name = lab9.unique_name("chain")
+    make_chain(lab9, name, "one", "two", "three")
+    base = lab9.vm_folder(name) / "vda.qcow2"
+    boots = lab9.counter_from_serial(name).boots
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows("one", "two", "three")
+        desktop.click("button Merge chain")
+        desktop.wait_for_front("Merge the chain")
+        desktop.wait_for_words("4 images")
+        for snapshot in ("one", "two", "three"):
+            desktop.wait_for_words(f"The point “{snapshot}”")
+        at_least = lab9.counter_from_serial(name).count
+        desktop.click("button Merge")
+        desktop.wait_for_job("nothing has been touched")
+        assert lab9.active_disk(name) != base, "the grace period was not kept"
+        desktop.wait_for_rows()
+        desktop.wait_for_job("copied")
+        assert lab9.active_disk(name) == base
+        assert sorted(path.name for path in base.parent.glob("vda*")) == ["vda.qcow2"]
+        assert lab9.virsh("snapshot-list", name, "--name").split() == []
+        after = lab9.wait_for_count(name, at_least + 1)
+        assert after.boots == boots, "the guest never stood still, nor started anew"
+        desktop.click(f"row {name}")
+        desktop.key("ctrl+h")
+        desktop.wait_for_front("What was done")
+        desktop.wait("one row", lambda: len(_table(desktop)) == 1)
+        (row,) = _table(desktop)
+        assert row[1:3] == ["The consolidation of vda", "done"]
+        assert row[3], "planned and copied bytes"
+
+
+def _table(desktop: Desktop) -> list[list[str]]:
+    found = desktop.ask("table")
+    assert isinstance(found, list)
+    return found
+
+
+def test_somebody_elses_merge_is_shown_and_finished(
+    lab9: Lab, display: str, tmp_path: Path
+) -> None:
+    name = lab9.unique_name("theirs")
+    make_chain(lab9, name, "one")
+    base = lab9.vm_folder(name) / "vda.qcow2"
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows("one")
+        lab9.virsh("blockcommit", name, "vda", "--active")
+        desktop.wait("the job", lambda: "has caught up on vda" in str(desktop.ask("banner")))
+        desktop.click("button Finish")
+        desktop.wait_for_front("Job on vda")
+        desktop.click("button Finish")
+        desktop.wait("the pivot", lambda: lab9.active_disk(name) == base)
+        desktop.wait("no banner", lambda: desktop.ask("banner") == "")

@@ -57,7 +57,7 @@ def ends_with(
 ) -> Callable[[], None]:
     real = shown.world.perform
 
-    def perform(_operation: Operation) -> Outcome:
+    def perform(*_operation_and_gist: object) -> Outcome:
         return outcome
 
     monkeypatch.setattr(shown.world, "perform", perform)

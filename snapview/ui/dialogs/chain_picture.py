@@ -228,10 +228,18 @@ class ChainPicture(QWidget):
         if self._chain.caption:
             painter.setFont(secondary_font())
             painter.setPen(theme.text)
-            left = max(from_.x(), to.x()) + 14
-            room = QRectF(left, 2 + height, self.width() - left, self._row_space())
-            alignment = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(room, alignment, self._chain.caption)
+            self._paint_caption(painter, *sorted((from_.x(), to.x())))
+
+    def _paint_caption(self, painter: QPainter, left: float, right: float) -> None:
+        """Write beside the arrow, which lies between two places: at the right if there is room."""
+        caption, top = self._chain.caption, 2 + self._box_height()
+        is_narrow = painter.fontMetrics().horizontalAdvance(caption) > self.width() - right - 14
+        room = QRectF(right + 14, top, self.width() - right - 14, self._row_space())
+        alignment = Qt.AlignmentFlag.AlignLeft
+        if is_narrow:
+            room = QRectF(0, top, left - 14, self._row_space())
+            alignment = Qt.AlignmentFlag.AlignRight
+        painter.drawText(room, alignment | Qt.AlignmentFlag.AlignVCenter, caption)
 
 
 def _draw_elided(painter: QPainter, room: QRectF, text: str) -> None:

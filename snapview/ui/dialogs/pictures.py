@@ -13,7 +13,7 @@ from snapview.core.operations import MergeBy
 from snapview.core.vm import DiskChain, Vm
 from snapview.ui.dialogs.chain_picture import Box, Chain, shortened
 from snapview.ui.facts import file_name
-from snapview.ui.format import size_text
+from snapview.ui.format import MIB, size_text
 
 
 def _tr(text: str) -> str:
@@ -84,10 +84,8 @@ def _state_size(vm: Vm, name: str) -> str:
 
 def _merged_size(vm: Vm, lower: str, upper: str) -> str:
     sizes = (_state_bytes(vm, lower), _state_bytes(vm, upper))
-    if None in sizes:
-        return ""
-    most = size_text(sum(size for size in sizes if size is not None))
-    return _tr("at most {size} in one file").format(size=most)
+    most = _most(sizes)
+    return _tr("{size} in one file").format(size=most) if most else ""
 
 
 def _copy_caption(copied_bytes: int | None, merge_by: MergeBy) -> str:
@@ -160,10 +158,13 @@ def image_label(vm: Vm, disk: DiskChain, path: str) -> str:
 
 
 def _most(sizes: Sequence[int | None]) -> str:
+    """Return the most that images take when they are one; empty: unknown."""
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):
         return ""
-    return _tr("at most {size}").format(size=size_text(sum(known)))
+    most = sum(known)
+    text = _tr("at most {size}") if most >= MIB else "{size}"
+    return text.format(size=size_text(most))
 
 
 def _fitted(now: Sequence[Box], then: Sequence[Box]) -> Chain:

@@ -20,8 +20,9 @@ INDENT = 25
 class _ChoiceDialog(OperationDialog):
     """Offers to finish something or to take it back, and shows what either would do."""
 
-    def __init__(self, vm: Vm, parent: QWidget | None, *, finish: bool) -> None:
+    def __init__(self, vm: Vm, parent: QWidget | None, *, finish: bool, back_text: str) -> None:
         super().__init__(vm, parent, "", ("", "tick"))
+        self._back_text = back_text
         self._shown: object = None
         self.finish = QRadioButton()
         self.back = QRadioButton()
@@ -65,9 +66,11 @@ class _ChoiceDialog(OperationDialog):
             return
         self._shown = planned
         clear(self._steps)
-        chosen = self.finish if self.finish.isChecked() else self.back
         is_loss = isinstance(planned, Plan) and bool(planned.lost)
-        self.set_go(chosen.text(), "tick" if chosen is self.finish else "undo", is_danger=is_loss)
+        if self.finish.isChecked():
+            self.set_go(self.tr("Finis&h"), "tick", is_danger=is_loss)
+        else:
+            self.set_go(self._back_text, "undo", is_danger=is_loss)
         if isinstance(planned, Refusal):
             self._steps.addWidget(refusal_box(planned))
         else:
@@ -111,7 +114,7 @@ class RecoverDialog(_ChoiceDialog):
     """Asks for a ``Recover``."""
 
     def __init__(self, vm: Vm, wanted: Recover, parent: QWidget | None = None) -> None:
-        super().__init__(vm, parent, finish=wanted.finish)
+        super().__init__(vm, parent, finish=wanted.finish, back_text=self.tr("Ta&ke back"))
         self._id = wanted.interruption
         self.setWindowTitle(self.tr("Interrupted on {vm}").format(vm=vm.name))
         self.finish.setText(self.tr("&Finish it"))
@@ -146,7 +149,7 @@ class EndJobDialog(_ChoiceDialog):
     """Asks for an ``EndBlockJob``."""
 
     def __init__(self, vm: Vm, wanted: EndBlockJob, parent: QWidget | None = None) -> None:
-        super().__init__(vm, parent, finish=wanted.finish)
+        super().__init__(vm, parent, finish=wanted.finish, back_text=self.tr("A&bort"))
         self._disk = wanted.disk
         self.setWindowTitle(self.tr("Job on {disk} of {vm}").format(disk=wanted.disk, vm=vm.name))
         self.finish.setText(self.tr("&Finish it"))

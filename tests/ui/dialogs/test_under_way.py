@@ -69,7 +69,7 @@ def test_the_other_way_is_a_click_away(qtbot: QtBot) -> None:
     dialog = recover(finish=True, qtbot=qtbot)
     dialog.back.click()
     assert says(dialog, "become again what they were")
-    assert dialog.go_button.text().replace("&", "") == "Take it back"
+    assert dialog.go_button.text().replace("&", "") == "Take back"
     assert submitted(dialog) == Recover(CUT.uuid, "7", finish=False)
 
 
