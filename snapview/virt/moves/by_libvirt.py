@@ -21,7 +21,7 @@ from snapview.core.moves import (
     StopVm,
     TakeSnapshot,
 )
-from snapview.core.operations import join_description, split_description
+from snapview.core.operations import Afterwards, join_description, split_description
 from snapview.core.vm import DiskLayer, SnapshotKind, Vm
 from snapview.virt.moves.files import remove_unneeded
 from snapview.virt.moves.site import Site, Stopped, active_images, readable, require
@@ -216,7 +216,10 @@ def _revert(move: RevertByLibvirt, site: Site) -> None:
             site.pause(site.patience.second)
             if site.stop.is_set():
                 raise Stopped from error
-    require(site.port.read().tree.current == move.snapshot, "the VM does not stand on it")
+    after = site.port.read()
+    require(after.tree.current == move.snapshot, "the VM does not stand on it")
+    is_wanted_on = move.afterwards in {Afterwards.RUNNING, Afterwards.PAUSED}
+    require(after.run_state.is_active or not is_wanted_on, "the VM is off")
 
 
 def _is_reverted(move: RevertByLibvirt, site: Site, note: Mapping[str, str]) -> bool:
