@@ -109,6 +109,9 @@ class SecondConnection:
     def __init__(self, host: Host, uuid: str) -> None:
         self._host, self._uuid = host, uuid
 
+    def close(self) -> None:
+        self._host.close()
+
     def parents(self) -> dict[str, str | None]:
         return {s.name: s.parent for s in self._host.read_vm(self._uuid).tree}
 
