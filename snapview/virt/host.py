@@ -14,7 +14,7 @@ from typing import Any
 
 import libvirt
 
-from snapview.core.errors import ConnectionLost, NotFound
+from snapview.core.errors import ConnectionLost, NotFound, SnapviewError
 from snapview.core.journal import Journal
 from snapview.core.operations import (
     ConnectionClosed,
@@ -39,7 +39,7 @@ from snapview.virt.port import LibvirtVm
 from snapview.virt.reading import Reader
 from snapview.virt.storage_reading import read_storage
 from snapview.virt.unfinished import Unfinished
-from snapview.virt.workbench import find_jobs, is_workbench
+from snapview.virt.workbench import end_left_behind, find_jobs, is_workbench
 from snapview.virt.xml import (
     BadXml,
     parse_snapshot_hardware,
@@ -118,7 +118,13 @@ class LibvirtHost:
             self._conn.setKeepAlive(KEEPALIVE_SECONDS, 3)
         if self._callback is not None:
             self._register(self._callback)
+        with suppress(SnapviewError):  # it is tried again with the next connection
+            end_left_behind(self, self._is_at_work)
         return self._capabilities
+
+    def _is_at_work(self, uuid: str) -> bool:
+        entry = self._journal.find(self._uri, uuid)
+        return entry is not None and entry.is_alive
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

@@ -2,14 +2,18 @@
 
 So images of a VM that is off, or of branches on which it does not run, are merged over libvirt
 alone, with progress, limit and cancel, also by somebody who may not open the files himself. The
-domain is transient and ends with our connection, however that ends.
+domain is transient and ends with our connection, however that ends; but a daemon that was started
+anew has forgotten that. So each workbench says whose it is, and its owner ends what was left.
 """
 
+import hashlib
 import logging
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntFlag
+from pathlib import Path
 from typing import Any, Protocol
 
 from snapview.core.errors import (
@@ -30,7 +34,8 @@ _log = logging.getLogger(__name__)
 NAME_PREFIX = "snapview-workbench-"
 MEMORY_KIB = 32 << 10
 
-_DESCRIPTION = "snapview merges images here. This goes away by itself."
+_DESCRIPTION = "snapview merges images here. This goes away by itself. Owner:"
+_MACHINE_ID = Path("/etc/machine-id")
 _SOURCES = {"file": "file", "block": "dev"}
 
 
@@ -41,8 +46,20 @@ class StartFlag(IntFlag):
     AUTODESTROY = 2
 
 
+class ListFlag(IntFlag):
+    """virConnectListAllDomainsFlags."""
+
+    ACTIVE = 1
+    TRANSIENT = 8
+
+
 class Connection(Protocol):
     """What a workbench needs of its connection."""
+
+    @property
+    def uri(self) -> str:
+        """The libvirt URI."""
+        ...
 
     def connection(self) -> Any:
         """Return libvirt's handle of the connection."""
@@ -64,14 +81,37 @@ def is_workbench(name: str) -> bool:
     return name.startswith(NAME_PREFIX)
 
 
+def owner(uri: str) -> str:
+    """Return a mark of this account on this machine, as far as it uses that address."""
+    try:
+        machine = _MACHINE_ID.read_text(encoding="ascii")
+    except (OSError, UnicodeError):
+        machine = os.uname().nodename
+    return hashlib.sha256(f"{machine} {os.getuid()} {uri}".encode()).hexdigest()[:16]
+
+
+def end_left_behind(host: Connection, is_at_work: Callable[[str], bool]) -> None:
+    """End the workbenches of this account that nobody works on any more.
+
+    Args:
+        host: the connection.
+        is_at_work: whether a snapview of this account is at work on the VM of that UUID.
+    """
+    with host.translated("look for merges"):
+        flags = ListFlag.ACTIVE | ListFlag.TRANSIENT
+        domains = host.connection().listAllDomains(int(flags))
+        benches = [domain for domain in domains if is_workbench(domain.name())]
+    for domain in benches:
+        uuid = domain.name().removeprefix(NAME_PREFIX)
+        if not is_at_work(uuid) and _is_ours(host, domain):
+            _log.info("ending the workbench of %s, which was left behind", uuid)
+            _close(host, domain, None)
+
+
 def find_jobs(host: Connection, uuid: str) -> DiskJobs | None:
     """Return the jobs of a VM's workbench, whoever opened it; None: there is none."""
-    try:
-        with host.translated("look for a merge"):
-            domain = host.connection().lookupByName(workbench_name(uuid))
-    except NotFound:
-        return None
-    return DiskJobs(lambda: domain, host.translated)
+    domain = _find(host, uuid)
+    return None if domain is None else DiskJobs(lambda: domain, host.translated)
 
 
 @contextmanager
@@ -83,6 +123,9 @@ def open_workbench(
 ) -> Iterator[DiskJobs]:
     """Open images for as long as the context lasts.
 
+    The caller is the only one of this account who is at work on the VM: a workbench of ours that is
+    there already was left behind.
+
     Args:
         host: the connection; when it ends, so does the workbench.
         uuid: the VM the images belong to.
@@ -91,15 +134,18 @@ def open_workbench(
 
     Raises:
         Unsupported: an image that is no file, or whose format is not recorded.
-        Conflict: something else has one of the images open, or there is such a workbench already.
+        Conflict: something else has one of the images open, or somebody else has a workbench.
         SnapviewError: whatever libvirt refused.
     """
-    xml = build_workbench(definition(), uuid, disks)
-    if find_jobs(host, uuid) is not None:
+    xml = build_workbench(definition(), uuid, disks, owner(host.uri))
+    left = _find(host, uuid)
+    if left is not None and not _is_ours(host, left):
         raise Conflict(
-            "Another snapview is merging images of this VM.",
-            advice="Wait until it has ended; the merge of one that was killed ends by itself.",
+            "Somebody else is merging images of this VM.",
+            advice=f"Wait. If nobody is: virsh destroy {workbench_name(uuid)}",
         )
+    if left is not None:
+        _close(host, left, None)
     with host.translated("open the images"):
         flags = StartFlag.PAUSED | StartFlag.AUTODESTROY
         domain = host.connection().createXML(xml, int(flags))
@@ -134,8 +180,29 @@ def _is_active(host: Connection, domain: Any) -> bool:
         return False
 
 
+def _find(host: Connection, uuid: str) -> Any:
+    try:
+        with host.translated("look for a merge"):
+            return host.connection().lookupByName(workbench_name(uuid))
+    except NotFound:
+        return None
+
+
+def _is_ours(host: Connection, domain: Any) -> bool:
+    try:
+        with host.translated("look at a merge"):
+            text = domain.XMLDesc(0)
+        description = parse_xml(text).findtext("description", "")
+    except (NotFound, BadXml):
+        return False
+    return description == f"{_DESCRIPTION} {owner(host.uri)}"
+
+
 def build_workbench(
-    definition: str, uuid: str, disks: Sequence[tuple[str, tuple[DiskLayer, ...]]]
+    definition: str,
+    uuid: str,
+    disks: Sequence[tuple[str, tuple[DiskLayer, ...]]],
+    whose: str = "",
 ) -> str:
     """Build the document of a workbench.
 
@@ -152,7 +219,7 @@ def build_workbench(
         raise HostError(f"The VM's definition cannot be read: {error}.") from error
     root = ET.Element("domain", type=vm.get("type", "qemu"))
     ET.SubElement(root, "name").text = workbench_name(uuid)
-    ET.SubElement(root, "description").text = _DESCRIPTION
+    ET.SubElement(root, "description").text = f"{_DESCRIPTION} {whose}"
     ET.SubElement(root, "memory", unit="KiB").text = str(MEMORY_KIB)
     ET.SubElement(root, "vcpu").text = "1"
     system = ET.SubElement(root, "os")

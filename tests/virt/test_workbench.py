@@ -5,17 +5,25 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from snapview.core.errors import Conflict, HostError, SnapviewError, Unsupported
-from snapview.core.operations import HostEvent, VmEvent
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    SnapviewError,
+    Unsupported,
+)
+from snapview.core.operations import Consolidate, HostEvent, VmEvent
 from snapview.core.vm import DiskLayer
+from snapview.virt import workbench
 from snapview.virt.host import LibvirtHost
 from snapview.virt.port import LibvirtVm
 from snapview.virt.vm_port import BlockJobPort
-from snapview.virt.workbench import build_workbench, is_workbench, workbench_name
+from snapview.virt.workbench import build_workbench, is_workbench, owner, workbench_name
 from tests.journals import new_journal
 from tests.lab import Lab
 from tests.virt.images import Images
@@ -210,16 +218,114 @@ def test_nothing_of_it_stays_and_nobody_sees_it(
     assert {each.uuid for each in events if isinstance(each, VmEvent)} <= seen
 
 
-def test_there_is_one_workbench_for_a_vm_at_a_time(off: LibvirtVm, images: Images) -> None:
+def test_a_workbench_of_somebody_else_is_left_alone(
+    lab: Lab, off: LibvirtVm, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain = images.make_line("a.qcow2", "b.qcow2")
-    with (
-        off.workbench([("vda", chain)]),
-        pytest.raises(Conflict, match="Another snapview"),
-        off.workbench([("vda", chain)]),
-    ):
-        pass
     with off.workbench([("vda", chain)]) as bench:
-        assert bench.chain("vda")
+        ours = workbench.owner
+        monkeypatch.setattr(workbench, "owner", lambda uri: f"not {ours(uri)}")
+        other = LibvirtHost(lab.uri, new_journal())
+        other.connect()
+        with (
+            pytest.raises(Conflict, match="Somebody else"),
+            LibvirtVm(other, off.read().uuid).workbench([("vda", chain)]),
+        ):
+            pass
+        other.close()
+        assert bench.chain("vda") == tuple(layer.path for layer in chain)
+
+
+def test_an_owner_is_an_account_on_a_machine_at_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [owner("qemu:///system"), owner("qemu:///session")]
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    found.append(owner("qemu:///system"))
+    monkeypatch.setattr(workbench, "_MACHINE_ID", tmp_path / "none")
+    found.append(owner("qemu:///system"))
+    assert len(set(found)) == 4
+    assert owner("qemu:///system") == found[3]
+
+
+@pytest.fixture
+def restarted(lab: Lab) -> Iterator[Callable[[], None]]:
+    """Returns what kills the daemon and starts it again; its QEMU processes live on."""
+
+    def restart() -> None:
+        pid = lab.daemon.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: lab.daemon.pid is None, "the daemon does not die")
+        lab.daemon.start()
+
+    yield restart
+    lab.daemon.start()
+
+
+def test_what_a_restarted_daemon_leaves_behind_is_ended_by_its_owner_alone(
+    lab: Lab,
+    host: LibvirtHost,
+    off: LibvirtVm,
+    images: Images,
+    restarted: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """libvirt forgets that the domain was to end with its connection."""
+    chain = images.make_line("a.qcow2", "b.qcow2", "c.qcow2", mib=16)
+    want, uuid = images.content("c.qcow2"), off.read().uuid
+
+    def work() -> None:
+        with off.workbench([("vda", chain)]) as bench:
+            bench.commit("vda", chain[1].path, chain[2].path, 1)
+            restarted()
+            bench.block_job("vda")
+
+    with pytest.raises(ConnectionLost):
+        work()
+
+    def is_there() -> bool:
+        return workbench_name(uuid) in lab.virsh("list", "--name")
+
+    assert is_there()
+    ours = workbench.owner
+    monkeypatch.setattr(workbench, "owner", lambda uri: f"not {ours(uri)}")
+    stranger = LibvirtHost(lab.uri, new_journal())
+    stranger.connect()
+    stranger.close()
+    assert is_there()
+    monkeypatch.setattr(workbench, "owner", ours)
+    journal = new_journal()
+    entry = journal.open(lab.uri, uuid, "x", Consolidate(uuid), ())
+    at_work = LibvirtHost(lab.uri, journal)
+    at_work.connect()
+    assert is_there()
+    with LibvirtVm(at_work, uuid).workbench([("vda", chain)]) as bench:
+        assert bench.block_job("vda") is None
+    assert not is_there()
+    entry.close(is_settled=True)
+    assert images.content("c.qcow2") == want
+    at_work.close()
+
+
+def test_what_a_restarted_daemon_left_behind_is_gone_with_the_next_connection(
+    lab: Lab, off: LibvirtVm, images: Images, restarted: Callable[[], None]
+) -> None:
+    chain = images.make_line("a.qcow2", "b.qcow2")
+    uuid = off.read().uuid
+
+    def work() -> None:
+        with off.workbench([("vda", chain)]) as bench:
+            restarted()
+            bench.block_job("vda")
+
+    with pytest.raises(ConnectionLost):
+        work()
+    assert workbench_name(uuid) in lab.virsh("list", "--name")
+    again = LibvirtHost(lab.uri, new_journal())
+    again.connect()
+    assert workbench_name(uuid) not in lab.virsh("list", "--all", "--name")
+    again.close()
 
 
 def test_images_that_a_running_vm_writes_to_are_not_opened(
