@@ -3,6 +3,7 @@
 Hides which buttons a job has in which state, and how long a finished row stays.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from typing import assert_never
@@ -95,6 +96,8 @@ class JobRow(QWidget):
         now = time.monotonic()
         if job.state is not self.job.state:
             self.shown_at = now
+        if job.limit_bytes_per_second != self.job.limit_bytes_per_second:
+            self._pace = Pace()  # what was fast before says nothing any more
         if job.state is JobState.RUNNING and job.progress is not None:
             self._pace.note(job.progress, now)
         self.job = job
@@ -217,7 +220,10 @@ class JobRow(QWidget):
     def _limit_menu(self) -> QMenu:
         menu = QMenu(self)
         group = QActionGroup(menu)
-        for speed in (*SPEEDS, PAUSE):
+        chosen = self.job.limit_bytes_per_second
+        offered = {*SPEEDS, chosen} - {PAUSE}
+        by_speed = sorted(offered, key=lambda speed: speed or sys.maxsize, reverse=True)
+        for speed in (*by_speed, PAUSE):
             text = limit_text(speed)
             if speed == PAUSE:
                 menu.addSeparator()

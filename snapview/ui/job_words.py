@@ -20,7 +20,6 @@ from snapview.core.operations import (
     Failed,
     MergeBy,
     Operation,
-    Progress,
     Recover,
     RevertSnapshot,
 )
@@ -28,6 +27,7 @@ from snapview.core.planning import Act, Plan, plan
 from snapview.core.vm import Vm
 from snapview.session import JobState, JobView
 from snapview.ui.format import duration_text, plural, rate_text, size_text
+from snapview.ui.limits import PAUSE
 from snapview.ui.pace import Pace
 
 
@@ -119,7 +119,7 @@ def detail_text(job: JobView, pace: Pace, now: float) -> str:
         case JobState.QUEUED:
             return _tr("waits for the job before it")
         case JobState.RUNNING:
-            return _running_text(job.progress, pace, now, now - (job.started_at or now))
+            return _running_text(job, pace, now)
         case JobState.DONE:
             return done_text(job)
         case JobState.CANCELLED:
@@ -139,25 +139,29 @@ def _waiting_text(job: JobView, now: float) -> str:
     return " · ".join((*parts, _tr("nothing has been touched yet")))
 
 
-def _running_text(progress: Progress | None, pace: Pace, now: float, seconds: float) -> str:
+def _running_text(job: JobView, pace: Pace, now: float) -> str:
+    progress, seconds = job.progress, now - (job.started_at or now)
+    passed = [duration_text(float(int(seconds)))] if seconds >= 2 else []
     if progress is None:
-        return duration_text(float(int(seconds))) if seconds >= 2 else ""
+        return "".join(passed)
     parts = []
     if progress.total_bytes:
         percent = 100 * min(progress.done_bytes, progress.total_bytes) // progress.total_bytes
         done, total = size_text(progress.done_bytes), size_text(progress.total_bytes)
         parts += [f"{percent} %", _tr("{done} of {total}").format(done=done, total=total)]
-        parts += _pace_texts(pace, now)
+        parts += _pace_texts(job, pace, now)
     elif progress.done_bytes:
         parts.append(size_text(progress.done_bytes))
     if progress.phase:
         parts.append(progress.phase)
-    if seconds >= 2 and pace.seconds_left(now) is None:
-        parts.append(duration_text(float(int(seconds))))
+    if pace.seconds_left(now) is None:
+        parts += passed
     return " · ".join(parts)
 
 
-def _pace_texts(pace: Pace, now: float) -> list[str]:
+def _pace_texts(job: JobView, pace: Pace, now: float) -> list[str]:
+    if job.limit_bytes_per_second == PAUSE:
+        return [_tr("paused")]
     speed, left = pace.bytes_per_second(now), pace.seconds_left(now)
     if speed is None:
         return []

@@ -42,6 +42,8 @@ Index = QModelIndex | QPersistentModelIndex
 CELL_LEFT = 8  # of every column but the first
 CELL_RIGHT = 8
 NOTE_LEAST = 44  # a note with less room is left out
+NAME_BESIDE_TAG = 84  # the name gives way to a tag, but not further
+TAG_INSET = 6
 BADGE_BAR = 64
 _KEPT_TEXTS = 4096
 
@@ -143,22 +145,25 @@ class SnapshotDelegate(QStyledItemDelegate):
             colour = theme.secondary
         font = self._strong if is_selected or snapshot is None else self._plain
         place = rect.adjusted(round(geometry.text_x), 0, -CELL_RIGHT, 0)
-        shown = self._fitting(model.text_at(row, 0), place.width(), font)
+        note, badge = model.note_at(row), model.badge_at(row)
+        is_tag = snapshot is not None and badge is None and bool(note)
+        room = place.width() - (self._tag_room(note) if is_tag else 0)
+        shown = self._fitting(model.text_at(row, 0), max(NAME_BESIDE_TAG, room), font)
         if search.finds(name):
             self._mark_found(painter, place, shown, font)
         _draw_text(painter, place, shown, font, colour)
         place.setLeft(place.left() + shown.width + SMALL_INSET)
-        badge = model.badge_at(row)
         if badge is not None:
             self._paint_badge(painter, place, badge)
             return
-        note_colour = theme.secondary
-        if model.is_expired_at(row):
-            note_colour = theme.warning.text
+        note_colour = theme.warning.text if model.is_expired_at(row) else theme.secondary
         if is_dimmed:
             note_colour = theme.disabled
-        is_tag = snapshot is not None
-        self._paint_note(painter, place, model.note_at(row), note_colour, is_tag=is_tag)
+        self._paint_note(painter, place, note, note_colour, is_tag=is_tag)
+
+    def _tag_room(self, note: str) -> int:
+        """Return the room that a tag beside the name needs."""
+        return self._width(note, self._small) + SMALL_INSET + 2 * TAG_INSET
 
     def _picture(self, row: int, *, is_dimmed: bool) -> RowPicture:
         """Return what to draw of a row, with the kept states its bends lead to."""
@@ -187,7 +192,7 @@ class SnapshotDelegate(QStyledItemDelegate):
             return
         if not is_tag and self._width(note, self._small) > place.width():
             return  # the description says it too
-        inset = 6 if is_tag else 0
+        inset = TAG_INSET if is_tag else 0
         shown = self._fitting(note, place.width() - 2 * inset, self._small)
         if is_tag:
             width = shown.width + 2 * inset

@@ -1,6 +1,7 @@
 """A row of the strip: its bar, its buttons, and how long it stays."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -121,6 +122,27 @@ def test_the_limit_of_now_is_shown(row: JobRow) -> None:
     assert slow.text() == "Paused"
     assert [a.text() for a in slow.menu().actions() if a.isChecked()] == ["Pause"]
     assert "paused" in slow.toolTip()
+
+
+def test_an_odd_limit_is_offered_as_well(row: JobRow) -> None:
+    row.show_job(job(JobState.RUNNING, CHAIN, limit_bytes_per_second=20 * MIB))
+    slow = row.buttons()[0]
+    assert isinstance(slow, QPushButton)
+    texts = [action.text() for action in slow.menu().actions() if not action.isSeparator()]
+    assert texts == ["No limit", "100 MiB/s", "50 MiB/s", "20 MiB/s", "10 MiB/s", "Pause"]
+    assert [a.text() for a in slow.menu().actions() if a.isChecked()] == ["20 MiB/s"]
+
+
+def test_after_another_limit_the_speed_is_measured_anew(row: JobRow) -> None:
+    started = time.monotonic() - 60
+    for done in (100, 200):
+        progress = Progress("merging vda", done * MIB, 1000 * MIB)
+        row.show_job(job(JobState.RUNNING, CHAIN, started_at=started, progress=progress))
+    row.tick(time.monotonic() + 10)
+    assert says(row, "left")
+    row.show_job(replace(row.job, limit_bytes_per_second=10 * MIB))
+    row.tick(time.monotonic() + 10)
+    assert not says(row, "left")
 
 
 def test_how_long_rows_stay(row: JobRow) -> None:

@@ -123,6 +123,21 @@ def test_running_with_speed_and_what_is_left() -> None:
     assert "stands still" in detail_text(running, paused, 20.0)
 
 
+def test_a_paused_job_has_no_speed() -> None:
+    pace = Pace()
+    pace.note(Progress("merging vda", 0, 5 * GIB), 0.0)
+    pace.note(Progress("merging vda", GIB, 5 * GIB), 10.0)
+    paused = job(
+        JobState.RUNNING,
+        progress=Progress("merging vda", GIB, 5 * GIB),
+        started_at=0.0,
+        limit_bytes_per_second=1,
+    )
+    said = detail_text(paused, pace, 10.0)
+    assert said.startswith("20 % · 1.0 GiB of 5.0 GiB · paused · merging vda")
+    assert "left" not in said
+
+
 def test_more_than_everything_is_not_said() -> None:
     over = Progress("", 12 * MIB, 10 * MIB)
     assert "100 %" in detail_text(job(JobState.RUNNING, progress=over), Pace(), 0)

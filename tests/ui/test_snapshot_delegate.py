@@ -177,6 +177,23 @@ def test_how_long_a_state_is_kept_is_a_tag_and_warns_when_that_is_over(
     assert not is_coloured(kept)
 
 
+def test_a_long_name_gives_way_to_the_tag(delegate: SnapshotDelegate, model: SnapshotModel) -> None:
+    title = "before revert to ‘a name that is much too long for the column it stands in’"
+
+    def ink(description: str) -> set[tuple[int, int]]:
+        kept = snapshot("kept", title=title, description=description)
+        model.set_view(view_of(SnapshotTree([kept], None)))
+        image, base = _grab(delegate, model, "kept"), current_theme().base.rgb()
+        lines = range(ROW_HEIGHT)
+        return {(x, y) for x in range(WIDTH) for y in lines if image.pixel(x, y) != base}
+
+    def highest(found: set[tuple[int, int]], start: int) -> int:
+        return min(y for x, y in found if x > start)
+
+    tagged = ink("Kept until 2026-12-06")
+    assert highest(tagged, WIDTH - 60) < highest(ink(""), WIDTH - 60), "the frame of the tag"
+
+
 def test_expired_rows_are_known_by_the_clock(model: SnapshotModel) -> None:
     states = [
         snapshot("over", description="Kept until 2026-11-21"),

@@ -7,14 +7,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import (
+    QT_TRANSLATE_NOOP,
     QAbstractTableModel,
     QCoreApplication,
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QRect,
+    QSize,
     Qt,
 )
-from PySide6.QtWidgets import QFrame, QHeaderView, QTableView, QVBoxLayout, QWidget
+from PySide6.QtGui import QFontMetrics, QPainter, QPalette
+from PySide6.QtWidgets import (
+    QFrame,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from snapview.core.errors import SnapviewError
 from snapview.history import OperationRecord
@@ -32,8 +45,8 @@ from snapview.ui.format import (
     time_text,
 )
 from snapview.ui.icons import icon
-from snapview.ui.theme import COLUMN_HEADER, INSET, ROW_HEIGHT
-from snapview.ui.widgets import clear, column, label, literal, panel
+from snapview.ui.theme import COLUMN_HEADER, INSET, ROW_HEIGHT, caption_font
+from snapview.ui.widgets import clear, column, label, literal, panel, row
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
@@ -51,7 +64,11 @@ def _beside(actual: str, planned: str) -> str:
 
 
 def _size(size_bytes: int | None) -> str:
-    return "" if size_bytes is None else size_text(size_bytes)
+    if size_bytes is None:
+        return ""
+    if size_bytes < 0:
+        return _tr("{size} more").format(size=size_text(-size_bytes))
+    return size_text(size_bytes)
 
 
 def _seconds(seconds: float | None) -> str:
@@ -96,25 +113,30 @@ class _Column:
 
 
 COLUMNS = (
-    _Column("When", lambda r: time_text(r.at), lambda r: exact_time_text(r.at)),
-    _Column("What", what_text),
-    _Column("How it ended", outcome_text),
     _Column(
-        "Copied, of planned",
+        str(QT_TRANSLATE_NOOP("History", "When")),
+        lambda r: time_text(r.at),
+        lambda r: exact_time_text(r.at),
+    ),
+    _Column(str(QT_TRANSLATE_NOOP("History", "What")), what_text),
+    _Column(str(QT_TRANSLATE_NOOP("History", "How it ended")), outcome_text),
+    _Column(
+        str(QT_TRANSLATE_NOOP("History", "Copied, of planned")),
         lambda r: _beside(_size(r.actual_bytes), _size(r.planned_bytes)),
         _copied_tip,
     ),
     _Column(
-        "Took, of planned",
+        str(QT_TRANSLATE_NOOP("History", "Took, of planned")),
         lambda r: _beside(_seconds(r.actual_seconds), _seconds(r.planned_seconds)),
     ),
     _Column(
-        "Freed, of planned",
+        str(QT_TRANSLATE_NOOP("History", "Freed, of planned")),
         lambda r: _beside(_size(r.actual_freed_bytes), _size(r.planned_freed_bytes)),
     ),
 )
 WHAT = 1
 OUTCOME = 2
+SPACE = 10  # beside a cell's text
 
 
 class HistoryModel(QAbstractTableModel):
@@ -164,6 +186,50 @@ class HistoryModel(QAbstractTableModel):
         return None
 
 
+class _Cells(QStyledItemDelegate):
+    """Leaves space between the columns."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return room for the text and the space."""
+        return super().sizeHint(option, index) + QSize(2 * SPACE, 0)
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        """Move the text away from the edge; selected rows look as in the tree."""
+        super().initStyleOption(option, index)
+        theme = current_theme()
+        left = INSET if index.column() == 0 else SPACE
+        if option.state & QStyle.StateFlag.State_Selected:
+            colour = option.palette.color(QPalette.ColorRole.Text)
+            option.palette.setColor(QPalette.ColorRole.Highlight, theme.selected)
+            option.palette.setColor(QPalette.ColorRole.HighlightedText, colour)
+        option.rect = option.rect.adjusted(left, 0, -SPACE, 0)
+
+
+class _Header(QHeaderView):
+    """Titles with a hairline below, as in the tree."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setFixedHeight(COLUMN_HEADER)
+        self.setHighlightSections(False)
+
+    def sectionSizeFromContents(self, section: int) -> QSize:
+        """Return room for the title and the space beside it."""
+        width = QFontMetrics(caption_font()).horizontalAdvance(_tr(COLUMNS[section].title))
+        return QSize(width + (INSET if section == 0 else SPACE) + SPACE, COLUMN_HEADER)
+
+    def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
+        """Paint one title."""
+        theme = current_theme()
+        painter.fillRect(rect, theme.base)
+        painter.fillRect(rect.left(), rect.bottom(), rect.width(), 1, theme.hairline)
+        painter.setFont(caption_font())
+        painter.setPen(theme.secondary)
+        place = rect.adjusted(INSET if section == 0 else SPACE, 0, -SPACE, 0)
+        alignment = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(place, alignment, _tr(COLUMNS[section].title))
+
+
 class HistoryDialog(StyledDialog):
     """Shows the operations on one VM."""
 
@@ -174,7 +240,7 @@ class HistoryDialog(StyledDialog):
         self._key = key
         self.model = HistoryModel(self)
         self.table = QTableView()
-        self._message: QVBoxLayout = column(spacing=0, margin=INSET)
+        self._message: QVBoxLayout = column(spacing=0)
         self._build()
         session.history_read.connect(self._on_read)
         session.history_unreadable.connect(self._on_unreadable)
@@ -200,10 +266,9 @@ class HistoryDialog(StyledDialog):
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        header = table.horizontalHeader()
-        header.setFixedHeight(COLUMN_HEADER)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setHighlightSections(False)
+        table.setItemDelegate(_Cells(table))
+        header = _Header(table)
+        table.setHorizontalHeader(header)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(WHAT, QHeaderView.ResizeMode.Stretch)
         table.setAccessibleName(self.windowTitle())
@@ -223,15 +288,21 @@ class HistoryDialog(StyledDialog):
         self.table.setVisible(bool(records))
         if not records:
             text = self.tr("snapview has done nothing to this VM yet.")
-            self._message.addWidget(label(text, "note"))
-            self._message.addStretch(1)
+            self._say(label(text, "note"))
 
     def _on_unreadable(self, key: VmKey, error: SnapviewError) -> None:
         if key != self._key:
             return
-        clear(self._message)
         self.table.hide()
-        self._message.addWidget(message_box(Severity.ERROR, error.message, advice=error.advice))
+        self._say(message_box(Severity.ERROR, error.message, advice=error.advice))
+
+    def _say(self, message: QWidget) -> None:
+        clear(self._message)
+        self._message.addSpacing(INSET)
+        line = row(spacing=0)
+        line.setContentsMargins(INSET, 0, INSET, 0)
+        line.addWidget(message)
+        self._message.addLayout(line)
         self._message.addStretch(1)
 
     def _on_job_changed(self, job: JobView) -> None:

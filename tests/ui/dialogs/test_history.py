@@ -44,8 +44,8 @@ FAILED = replace(
     planned_bytes=None,
     planned_seconds=None,
     actual_bytes=None,
-    actual_seconds=None,
-    actual_freed_bytes=None,
+    actual_seconds=2.0,
+    actual_freed_bytes=-3 * MIB,
 )
 Show = Callable[[VmKey], HistoryDialog]
 
@@ -82,7 +82,7 @@ def test_planned_stands_beside_actual(show: Show, qtbot: QtBot) -> None:
     dialog = show(KEY)
     qtbot.waitUntil(lambda: dialog.model.rowCount() == 2)
     newest, oldest = row(dialog.model, 0), row(dialog.model, 1)
-    assert newest[1:] == ["The revert to “y”", "failed", "", "", ""]
+    assert newest[1:] == ["The revert to “y”", "failed", "", "2 s", "3 MiB more"]
     assert oldest[1:] == [
         "The deletion of “<b>x</b>”",
         "done",
