@@ -96,9 +96,10 @@ def time_text(moment: datetime) -> str:
     )
 
 
-def date_text(day: date, today: date | None = None) -> str:
-    """Return a day: "6 December", with the year where it is another one than today's."""
-    month = QLocale().monthName(day.month)
+def date_text(day: date, today: date | None = None, *, is_short: bool = False) -> str:
+    """Return a day: "6 December", "6 Dec"; with the year where it is another one than today's."""
+    width = QLocale.FormatType.ShortFormat if is_short else QLocale.FormatType.LongFormat
+    month = QLocale().monthName(day.month, width)
     if day.year == (today or datetime.now().astimezone().date()).year:
         return tr("{date} {month}").format(date=day.day, month=month)
     return tr("{date} {month} {year}").format(date=day.day, month=month, year=day.year)

@@ -38,12 +38,12 @@ def local_day(now: datetime | None = None) -> date:
     return (now or datetime.now(tz=UTC)).astimezone().date()
 
 
-def retention_text(snapshot: Snapshot, now: datetime) -> str:
+def retention_text(snapshot: Snapshot, now: datetime, *, is_short: bool = False) -> str:
     """Return how long a kept state is wanted: "kept until 6 December"; empty: nobody said."""
     until = marks(snapshot).kept_until
     if until is None:
         return ""
-    day = date_text(until, local_day(now))
+    day = date_text(until, local_day(now), is_short=is_short)
     text = _tr("may go since {day}") if is_expired(snapshot, now) else _tr("kept until {day}")
     return text.format(day=day)
 

@@ -83,7 +83,7 @@ def note_text(facts: RowFacts) -> str:
     if facts.snapshot is not None:
         if facts.layout.is_cut_off:
             return tr("parent is missing")
-        return retention_text(facts.snapshot, facts.now)
+        return retention_text(facts.snapshot, facts.now, is_short=True)
     current = facts.vm.tree.get(facts.vm.tree.current) if facts.vm.tree.current else None
     if current is None:
         return tr("no snapshot behind it")

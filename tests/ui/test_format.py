@@ -130,5 +130,6 @@ def test_counts(count: int | None, text: str) -> None:
 def test_days() -> None:
     today = date(2026, 11, 22)
     assert words.date_text(date(2026, 12, 6), today) == "6 December"
+    assert words.date_text(date(2026, 12, 6), today, is_short=True) == "6 Dec"
     assert words.date_text(date(2027, 1, 6), today) == "6 January 2027"
     assert words.date_text(date(2025, 12, 6), today) == "6 December 2025"

@@ -75,7 +75,7 @@ def test_cut_off_rows_name_the_missing_parent() -> None:
 def test_kept_states_say_how_long() -> None:
     marked = "Before the upgrade.\nConsistency: crash-consistent\nKept until 2026-12-06"
     facts = _facts(snapshot("x", description=marked))
-    assert note_text(facts) == "kept until 6 December"
+    assert note_text(facts) == "kept until 6 Dec"
     assert _text(facts.snapshot, Column.DESCRIPTION) == "Before the upgrade."
     said = tooltip_text(facts).split("\n")
     assert "As after a power cut" in said
@@ -84,7 +84,7 @@ def test_kept_states_say_how_long() -> None:
     assert not any("Consistency:" in line for line in said)
     assert "kept until 6 December" in spoken_text(facts)
     over = _facts(snapshot("x", description="Kept until 2026-11-20"))
-    assert note_text(over) == "may go since 20 November"
+    assert note_text(over) == "may go since 20 Nov"
 
 
 def test_live_row_sorts_after_all_snapshots() -> None:

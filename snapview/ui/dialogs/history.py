@@ -17,7 +17,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QFontMetrics, QPainter, QPalette
+from PySide6.QtGui import QFontMetrics, QIcon, QPainter
 from PySide6.QtWidgets import (
     QFrame,
     QHeaderView,
@@ -45,8 +45,16 @@ from snapview.ui.format import (
     time_text,
 )
 from snapview.ui.icons import icon
-from snapview.ui.theme import COLUMN_HEADER, INSET, ROW_HEIGHT, caption_font
-from snapview.ui.widgets import clear, column, label, literal, panel, row
+from snapview.ui.theme import (
+    COLUMN_HEADER,
+    ICON_SIZE,
+    INSET,
+    ROW_HEIGHT,
+    TINY,
+    caption_font,
+    text_font,
+)
+from snapview.ui.widgets import clear, column, label, literal, paint_icon, panel, row
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
@@ -170,8 +178,6 @@ class HistoryModel(QAbstractTableModel):
                 return literal(column_.tip(record))
             case Qt.ItemDataRole.DecorationRole if index.column() == OUTCOME:
                 return icon(_severity(record).value)
-            case Qt.ItemDataRole.ForegroundRole if index.column() not in {WHAT, OUTCOME}:
-                return current_theme().secondary
         return None
 
     def headerData(
@@ -187,22 +193,32 @@ class HistoryModel(QAbstractTableModel):
 
 
 class _Cells(QStyledItemDelegate):
-    """Leaves space between the columns."""
+    """Paints the cells from the ``Theme``, with space between the columns."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return room for the text and the space."""
-        return super().sizeHint(option, index) + QSize(2 * SPACE, 0)
+        hint = super().sizeHint(option, index)
+        return QSize(hint.width() + _left(index.column()) + SPACE, ROW_HEIGHT)
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        """Move the text away from the edge; selected rows look as in the tree."""
-        super().initStyleOption(option, index)
-        theme = current_theme()
-        left = INSET if index.column() == 0 else SPACE
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Paint one cell."""
+        theme, column_ = current_theme(), index.column()
         if option.state & QStyle.StateFlag.State_Selected:
-            colour = option.palette.color(QPalette.ColorRole.Text)
-            option.palette.setColor(QPalette.ColorRole.Highlight, theme.selected)
-            option.palette.setColor(QPalette.ColorRole.HighlightedText, colour)
-        option.rect = option.rect.adjusted(left, 0, -SPACE, 0)
+            painter.fillRect(option.rect, theme.selected)
+        place = option.rect.adjusted(_left(column_), 0, -SPACE, 0)
+        mark = index.data(Qt.ItemDataRole.DecorationRole)
+        if isinstance(mark, QIcon):
+            paint_icon(painter, mark, place.left(), place.center().y() - ICON_SIZE // 2 + 1)
+            place.setLeft(place.left() + ICON_SIZE + TINY)
+        painter.setFont(text_font())
+        painter.setPen(theme.text if column_ in {WHAT, OUTCOME} else theme.secondary)
+        text = str(index.data() or "")
+        shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, place.width())
+        painter.drawText(place, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, shown)
+
+
+def _left(section: int) -> int:
+    return INSET if section == 0 else SPACE
 
 
 class _Header(QHeaderView):
@@ -216,7 +232,7 @@ class _Header(QHeaderView):
     def sectionSizeFromContents(self, section: int) -> QSize:
         """Return room for the title and the space beside it."""
         width = QFontMetrics(caption_font()).horizontalAdvance(_tr(COLUMNS[section].title))
-        return QSize(width + (INSET if section == 0 else SPACE) + SPACE, COLUMN_HEADER)
+        return QSize(width + _left(section) + SPACE, COLUMN_HEADER)
 
     def paintSection(self, painter: QPainter, rect: QRect, section: int) -> None:
         """Paint one title."""
@@ -225,7 +241,7 @@ class _Header(QHeaderView):
         painter.fillRect(rect.left(), rect.bottom(), rect.width(), 1, theme.hairline)
         painter.setFont(caption_font())
         painter.setPen(theme.secondary)
-        place = rect.adjusted(INSET if section == 0 else SPACE, 0, -SPACE, 0)
+        place = rect.adjusted(_left(section), 0, -SPACE, 0)
         alignment = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(place, alignment, _tr(COLUMNS[section].title))
 
@@ -271,6 +287,7 @@ class HistoryDialog(StyledDialog):
         table.setHorizontalHeader(header)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(WHAT, QHeaderView.ResizeMode.Stretch)
+        table.setCornerButtonEnabled(False)
         table.setAccessibleName(self.windowTitle())
         close = button(self.tr("&Close"), "filled")
         close.clicked.connect(self.accept)
