@@ -81,16 +81,8 @@ class LibvirtStorage:
             for handle in pool.listAllVolumes(0):
                 with suppress(NotFound), self._translated():  # it may be gone meanwhile
                     texts.append(handle.XMLDesc(0))
-        volumes: dict[str, Volume] = {}
-        for text in texts:
-            try:
-                found = parse_volume(text, folder)
-            except BadXml as error:
-                _log.debug("a volume in %s cannot be read: %s", folder, error)
-                continue
-            if found is not None:
-                volumes[found[0]] = found[1]
-        return Folder(folder, volumes, free_bytes)
+        found = (_parsed(text, folder) for text in texts)
+        return Folder(folder, dict(each for each in found if each is not None), free_bytes)
 
     def make_overlay(self, path: str, base: DiskLayer) -> None:
         """Make an empty qcow2 image on another one, with the owner of that where that is allowed.
@@ -130,9 +122,7 @@ class LibvirtStorage:
             handle = self._volume(pool, name)
             if handle is None:
                 return
-            with self._translated("remove the file"):
-                text = handle.XMLDesc(0)
-            if parse_volume(text, folder) is None:
+            if self._look_at(handle, folder) is None:
                 raise HostError(f"“{path}” is no plain file, so it is left alone.")
             with self._translated("remove the file"):
                 handle.delete(0)
@@ -221,21 +211,24 @@ class LibvirtStorage:
         with self._translated("make the overlay"):
             pool.createXML(xml, 0)
 
+    def _look_at(self, handle: Any, folder: str) -> Volume | None:
+        """Return what libvirt says of a file; None: it is no plain one."""
+        with self._translated("look at the file"):
+            found = _parsed(handle.XMLDesc(0), folder)
+        return found[1] if found is not None else None
+
     def _permissions(self, path: str) -> tuple[str, str, str] | None:
         """Return mode, owner and group of a file; None: unknown."""
         try:
             folder, name = split_path(path)
             with self._opened(folder) as pool:
                 handle = self._volume(pool, name)
-                if handle is None:
-                    return None
-                with self._translated():
-                    found = parse_volume(handle.XMLDesc(0), folder)
+                found = None if handle is None else self._look_at(handle, folder)
         except ConnectionLost:
             raise
-        except (SnapviewError, BadXml):
+        except SnapviewError:
             return None
-        return found[1].permissions if found is not None else None
+        return found.permissions if found is not None else None
 
     def _bytes(self, handle: Any, offset: int, size: int) -> bytes:
         """Read a part of a file; less than asked for at its end."""
@@ -251,6 +244,15 @@ class LibvirtStorage:
                 stream.abort()
                 raise
         return bytes(found[:size])
+
+
+def _parsed(text: str, folder: str) -> tuple[str, Volume] | None:
+    """Return name and volume; None for what is no plain file, or cannot be read."""
+    try:
+        return parse_volume(text, folder)
+    except BadXml as error:
+        _log.debug("a volume in %s cannot be read: %s", folder, error)
+        return None
 
 
 def _is_left_behind(name: str) -> bool:
