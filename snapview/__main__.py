@@ -88,7 +88,7 @@ def _run_command_line(arguments: Sequence[str], options: WindowOptions) -> int:
     def open_window(uris: Sequence[str]) -> int:
         return _open_window(replace(options, uris=(*uris, *options.uris)))
 
-    return run(arguments, Services(make_host, make_lab, open_window))
+    return run(arguments, Services(make_host, make_lab, open_window, make_history))
 
 
 def _open_window(options: WindowOptions) -> int:

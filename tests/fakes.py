@@ -10,8 +10,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from snapview.core.errors import Conflict, ConnectionLost, HostError, NotFound, SnapviewError
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    NotFound,
+    PlanChanged,
+    SnapviewError,
+)
+from snapview.core.journal import Entry
 from snapview.core.operations import (
+    Actual,
     Cancelled,
     ConnectionClosed,
     Done,
@@ -23,15 +32,16 @@ from snapview.core.operations import (
     Progress,
     VmEvent,
 )
-from snapview.core.planning import Refusal, plan
+from snapview.core.planning import Plan, Refusal
 from snapview.core.storage import Storage
+from snapview.core.under_way import BlockJob
 from snapview.core.vm import (
     HostCapabilities,
     SnapshotDetail,
     Vm,
     VmSummary,
 )
-from tests.simulation import Simulation
+from tests.simulation import COPY_BYTES_PER_SECOND, Simulation
 
 CAPABILITIES = HostCapabilities("QEMU", (11, 3, 0), (10, 0, 2), reverts_external=True)
 LONGEST_WAIT_SECONDS = 60  # a test that forgets the crank fails instead of hanging
@@ -62,6 +72,7 @@ class FakeWorld:
         self.calls: Counter[str] = Counter()
         self.aborted: set[str] = set()
         self.samples: dict[str, Progress] = {}
+        self.limits: dict[str, int] = {}  # bytes per second, by VM
         self.waiting_jobs = 0  # jobs that wait for the crank right now
         self.waiting_reads = 0
         self.hosts: list[FakeHost] = []  # every connection ever made
@@ -101,6 +112,17 @@ class FakeWorld:
         """Let another client do an operation. libvirt tells nobody about snapshots, nor do we."""
         with self.changed:
             return Done(frozenset({operation.vm_uuid}), self.simulation.apply(operation))
+
+    def interrupt(self, operation: Operation, done: int, *, in_doubt: bool = True) -> Entry:
+        """Do the first moves of an operation and die, perhaps in the middle of one more."""
+        with self.changed:
+            return self.simulation.interrupt(operation, done, in_doubt=in_doubt)
+
+    def plant_job(self, uuid: str, job: BlockJob) -> None:
+        """Let a block job run on a VM, as another program or an earlier run began it."""
+        with self.changed:
+            vm = self.simulation.require(uuid)
+            self.simulation.put(replace(vm, block_jobs=(*vm.block_jobs, job)))
 
     def tell(self, event: HostEvent) -> None:
         """Send an event to every live subscriber, from a thread of the world's own."""
@@ -207,33 +229,53 @@ class FakeWorld:
             vm = self.simulation.require(uuid)
             return f"{self.simulation.versions[uuid]} {vm.run_state.value} {vm.tree.current}"
 
-    def perform(self, operation: Operation) -> Outcome:
+    def storage(self, uuid: str) -> Storage:
+        with self.changed:
+            self.simulation.require(uuid)
+            return self.simulation.storage(uuid)
+
+    def perform(self, operation: Operation, agreed: object = None) -> Outcome:
         """Do an operation as planned, or meet the fault that lies in wait for it."""
         changed = frozenset({operation.vm_uuid})
         with self.changed:
             faults = self.faults.get(type(operation), [])
             fault = faults.pop(0) if faults else None
             try:
-                planned = plan(self.simulation.require(operation.vm_uuid), operation)
-                if isinstance(planned, Refusal):
-                    return Failed(Conflict(planned.reason, advice=planned.advice), changed)
+                made = self.simulation.planned(operation)
+                if isinstance(made, Refusal):
+                    return Failed(Conflict(made.reason, advice=made.advice), changed)
+                if agreed is not None and made.gist != agreed:
+                    error = PlanChanged("The VM has changed.", advice="Look at the plan again.")
+                    return Failed(error, changed)
                 if fault is None:
-                    return Done(changed, self.simulation.apply(planned.operation))
+                    return self._done(made)
                 if fault.changes:
-                    self.simulation.apply(planned.operation)
-            except SnapviewError as error:
-                return Failed(error, changed)
+                    self.simulation.carry_out(made)
+            except SnapviewError as met:
+                return Failed(met, changed)
         if not isinstance(fault.error, SnapviewError):
             raise fault.error
         return Failed(fault.error, changed)
+
+    def _done(self, made: Plan) -> Done:
+        before = self._allocated_bytes()
+        created = self.simulation.carry_out(made)
+        copied = self.simulation.copied_bytes
+        seconds = copied / COPY_BYTES_PER_SECOND
+        actual = Actual(seconds, copied, before - self._allocated_bytes())
+        return Done(frozenset({made.operation.vm_uuid}), created, actual)
+
+    def _allocated_bytes(self) -> int:
+        return sum(file.allocation_bytes or 0 for file in self.simulation.files.values())
 
 
 class FakeJob:
     """An operation under way, in ``STEPS`` steps of which the last one does it."""
 
-    def __init__(self, host: "FakeHost", operation: Operation) -> None:
+    def __init__(self, host: "FakeHost", operation: Operation, agreed: object) -> None:
         self._host = host
         self._operation = operation
+        self._agreed = agreed
         self._steps_done = 0
         self._cancel_requested = threading.Event()
 
@@ -263,7 +305,7 @@ class FakeJob:
         self._steps_done += 1
         if self._steps_done < STEPS:
             return Progress("copying", self._steps_done * STEP_BYTES, STEPS * STEP_BYTES)
-        return world.perform(self._operation)
+        return world.perform(self._operation, self._agreed)
 
 
 class FakeHost:
@@ -318,15 +360,14 @@ class FakeHost:
 
     def read_storage(self, uuid: str) -> Storage:
         self._enter("read_storage")
-        self.world.read(uuid)
-        return Storage()
+        return self.world.storage(uuid)
 
     def start(self, operation: Operation, agreed: object = None) -> Job:
         self._require_alive()
         self.world.calls["start"] += 1
         with self.world.changed:
             self.world.aborted.discard(operation.vm_uuid)
-        return FakeJob(self, operation)
+        return FakeJob(self, operation, agreed)
 
     def sample(self, uuid: str) -> Progress | None:
         self._enter("sample")
@@ -334,7 +375,9 @@ class FakeHost:
 
     def limit(self, uuid: str, bytes_per_second: int) -> None:
         self._require_alive()
-        self.world.calls["limit"] += 1
+        with self.world.changed:
+            self.world.calls["limit"] += 1
+            self.world.limits[uuid] = bytes_per_second
 
     def abort(self, uuid: str) -> None:
         self._require_alive()

@@ -1,224 +1,184 @@
-"""What operations do to VMs, in memory: trees, chains and the current snapshot; no threads.
+"""What operations do to VMs, in memory: trees, image files and what runs; no threads.
 
-The images are a graph of backing files. Taking an external snapshot puts an overlay on top,
-reverting goes back to the frozen image, deleting merges what came after into it.
+Plans are carried out move by move on a graph of image files with sizes, each move looking at
+nothing but that graph and the records, as libvirt and QEMU would.
 """
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from itertools import zip_longest
+from pathlib import PurePosixPath
 
-from snapview.core.errors import NotFound
-from snapview.core.operations import (
-    Afterwards,
-    Consolidate,
-    CreateSnapshot,
-    DeleteSnapshot,
-    EditDescription,
-    EndBlockJob,
-    Operation,
-    Recover,
-    RevertSnapshot,
-    plain_name,
-    unique_name,
+from snapview.core.errors import Conflict, NotFound
+from snapview.core.journal import (
+    OLD_CURRENT,
+    OLD_DEFINITION,
+    Begun,
+    Entry,
+    interruption_of,
+    moves_left,
+    undo_moves,
 )
-from snapview.core.vm import (
-    DiskChain,
-    DiskLayer,
-    RunState,
-    Snapshot,
-    SnapshotDisk,
-    SnapshotKind,
-    SnapshotState,
-    SnapshotTree,
-    Vm,
-)
+from snapview.core.moves import DefineAsAt, Move, SetCurrent, TakeSnapshot
+from snapview.core.operations import Operation, Recover
+from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.storage import ImageFile, Storage
+from snapview.core.vm import DiskLayer, Vm
+from tests.simulated_moves import Machine
+
+MIB = 1 << 20
+CAPACITY_BYTES = 1 << 30
+BASE_BYTES = 200 * MIB
+OVERLAY_BYTES = 20 * MIB
+FREE_BYTES = 100 << 30
+COPY_BYTES_PER_SECOND = 100 * MIB
 
 
+@dataclass
 class Simulation:
-    """The VMs of one host, and what each operation does to them."""
+    """The VMs of one host, its image files, and what each operation does to them."""
 
-    def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-        self.vms: dict[str, Vm] = {}
-        self.versions: Counter[str] = Counter()  # by VM; grows with each change
-        self._backing: dict[str, DiskLayer] = {}
+    now: datetime = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+    vms: dict[str, Vm] = field(default_factory=dict)
+    files: dict[str, ImageFile] = field(default_factory=dict)
+    versions: Counter[str] = field(default_factory=Counter)  # by VM; grows with each change
+    entries: dict[str, Entry] = field(default_factory=dict)  # what was interrupted, by VM
+    free_bytes: int = FREE_BYTES
+    copied_bytes: int = 0  # by the operation carried out last
 
     def define(self, vm: Vm) -> None:
-        """Add a VM, or replace it."""
-        self._put(vm)
+        """Add a VM, or replace it; make the image files that it and its snapshots name."""
         for disk in vm.disks:
-            for upper, lower in zip(disk.layers, disk.layers[1:], strict=False):
-                self._backing[upper.path] = lower
+            self._make_chain(disk.layers)
+        for snapshot in vm.tree:
+            above = vm.tree.get(snapshot.parent) if snapshot.parent is not None else None
+            below = {each.target: each.frozen for each in above.disks} if above else {}
+            for state in snapshot.disks:
+                base = below.get(state.target)
+                if state.frozen is not None:
+                    is_other = base is not None and base.path != state.frozen.path
+                    self._make_chain([state.frozen, *([base] if base and is_other else [])])
+            if snapshot.memory_path is not None:
+                self._make_file(ImageFile(snapshot.memory_path, allocation_bytes=OVERLAY_BYTES))
+        self.put(vm)
+
+    def _make_chain(self, layers: Iterable[DiskLayer]) -> None:
+        known = [layer for layer in layers if layer.type == "file"]
+        for upper, lower in zip_longest(known, known[1:]):
+            size = BASE_BYTES if lower is None else OVERLAY_BYTES
+            backing, backing_format = (lower.path, lower.format) if lower else (None, None)
+            self._make_file(
+                ImageFile(upper.path, upper.format, backing, backing_format, CAPACITY_BYTES, size)
+            )
+
+    def _make_file(self, file: ImageFile) -> None:
+        old = self.files.get(file.path)
+        if old is None or (old.backing is None and file.backing is not None):
+            self.files[file.path] = file
 
     def require(self, uuid: str) -> Vm:
         """Return a VM; raises NotFound."""
         if uuid not in self.vms:
             raise NotFound("This virtual machine does not exist any more.")
-        return self.vms[uuid]
+        vm, entry = self.vms[uuid], self.entries.get(uuid)
+        return vm if entry is None else replace(vm, interruption=interruption_of(entry))
 
-    def _put(self, vm: Vm) -> None:
+    def put(self, vm: Vm) -> None:
+        """Replace a VM as it is after a change."""
         self.vms[vm.uuid] = vm
         self.versions[vm.uuid] += 1
 
-    def apply(self, operation: Operation) -> str | None:
-        """Do an operation; return the name of the snapshot it created, if any."""
+    def storage(self, uuid: str) -> Storage:
+        """Return the image files of the host, and which other VMs use them."""
+        users: dict[str, set[str]] = {}
+        for vm in self.vms.values():
+            for path in self._paths(vm) if vm.uuid != uuid else ():
+                users.setdefault(path, set()).add(vm.name)
+        folders = {str(PurePosixPath(path).parent) for path in self.files}
+        return Storage(
+            images=dict(self.files),
+            free_bytes=dict.fromkeys(folders, self.free_bytes),
+            users={path: tuple(sorted(names)) for path, names in users.items()},
+        )
+
+    def _paths(self, vm: Vm) -> set[str]:
+        return {layer.path for disk in vm.disks for layer in disk.layers}
+
+    # Operations
+
+    def planned(self, operation: Operation) -> Plan | Refusal:
+        """Plan as whoever carries it out does: with the image files as they are now."""
         vm = self.require(operation.vm_uuid)
+        if vm.capabilities.touches_disks:
+            vm = replace(vm, storage=self.storage(vm.uuid))
+        return plan(replace(vm, read_at=self.now), operation)
+
+    def apply(self, operation: Operation) -> str | None:
+        """Do an operation; return the name of the snapshot it created, if any.
+
+        Raises:
+            Conflict: planning refuses it.
+        """
+        made = self.planned(operation)
+        if isinstance(made, Refusal):
+            raise Conflict(made.reason, advice=made.advice)
+        return self.carry_out(made)
+
+    def carry_out(self, made: Plan) -> str | None:
+        """Make the moves of a plan; return the name of the snapshot it created, if any."""
         self.now += timedelta(minutes=1)
-        match operation:
-            case CreateSnapshot():
-                return self._create(vm, operation)
-            case RevertSnapshot():
-                return self._revert(vm, operation)
-            case DeleteSnapshot():
-                self._delete(vm, operation)
-                return None
-            case EditDescription():
-                old = _find(vm, operation.snapshot)
-                new = replace(old, title=operation.title, description=operation.description)
-                self._put(replace(vm, tree=_with(vm.tree, new, current=vm.tree.current)))
-                return None
-            case Consolidate() | EndBlockJob() | Recover():
-                raise NotImplementedError
-            case _:
-                assert_never(operation)
+        self.copied_bytes = 0
+        uuid = made.operation.vm_uuid
+        if isinstance(made.operation, Recover):
+            entry = self.entries[uuid]
+            moves = moves_left(entry) if made.operation.finish else undo_moves(entry)
+            assert moves is not None, "planning should have refused it"
+            self._make(uuid, moves)
+            del self.entries[uuid]
+        else:
+            moves = made.moves
+            self._make(uuid, moves)
+        taken = [move.name for move in moves if isinstance(move, TakeSnapshot)]
+        return taken[0] if taken else None
 
-    def _create(self, vm: Vm, operation: CreateSnapshot) -> str:
-        offered = plain_name(operation.title) or f"snapshot-{self.now:%Y%m%d-%H%M%S}"
-        name = unique_name(offered, {snapshot.name for snapshot in vm.tree})
-        has_memory = operation.memory and vm.run_state.is_active
-        state = SnapshotState(vm.run_state.value) if has_memory else SnapshotState.DISK_ONLY
-        if not vm.run_state.is_active:
-            state = SnapshotState.SHUTOFF
-        disks: list[SnapshotDisk] = []
-        chains: dict[str, DiskChain] = {}
-        for chain in vm.state_disks:
-            frozen = chain.layers[0]
-            if operation.kind is SnapshotKind.INTERNAL:
-                disks.append(SnapshotDisk(chain.target, "internal", frozen))
-                continue
-            overlay = DiskLayer(f"/images/{vm.name}-{chain.target}.{name}", "qcow2")
-            self._backing[overlay.path] = frozen
-            disks.append(SnapshotDisk(chain.target, "external", frozen, overlay))
-            chains[chain.target] = replace(chain, layers=(overlay, *chain.layers))
-        external = operation.kind is SnapshotKind.EXTERNAL
-        snapshot = Snapshot(
-            name=name,
-            title=operation.title or name,
-            description=operation.description,
-            parent=vm.tree.current,
-            kind=operation.kind,
-            state=state,
-            has_memory=has_memory,
-            memory_path=f"/images/{vm.name}.{name}.mem" if external and has_memory else None,
-            created_at=self.now,
-            disks=tuple(disks),
+    def interrupt(self, operation: Operation, done: int, *, in_doubt: bool = True) -> Entry:
+        """Do the first moves of an operation, then die, perhaps in the middle of one more."""
+        made = self.planned(operation)
+        assert isinstance(made, Plan), made
+        uuid = operation.vm_uuid
+        begun = []
+        for move in made.moves[:done]:
+            begun.append(Begun(move, self._note(uuid, move), is_done=True))
+            self._make(uuid, [move])
+        begun += [Begun(move, self._note(uuid, move)) for move in made.moves[done:][:in_doubt]]
+        name = self.vms[uuid].name
+        entry = Entry(
+            f"interrupted-{uuid}", "", uuid, name, made.operation, made.moves, self.now, (*begun,)
         )
-        tree = _with(vm.tree, snapshot, current=name)
-        self._put(replace(vm, tree=tree, disks=_rechained(vm, chains)))
-        return name
+        self.entries[uuid] = entry
+        self.versions[uuid] += 1
+        return entry
 
-    def _revert(self, vm: Vm, operation: RevertSnapshot) -> str | None:
-        created = None
-        target = _find(vm, operation.snapshot)
-        if operation.safety_snapshot:
-            title = operation.safety_title or "Before revert"
-            created = self._create(vm, CreateSnapshot(vm.uuid, title, kind=target.kind))
-            vm = self.require(vm.uuid)
-        chains: dict[str, DiskChain] = {}
-        for disk in target.disks:
-            old = next((chain for chain in vm.disks if chain.target == disk.target), None)
-            if disk.frozen is None or old is None:
-                continue
-            layers = self._chain(disk.frozen)
-            if disk.mode == "external":
-                number = len(self._backing)
-                overlay = DiskLayer(f"/images/{vm.name}-{disk.target}.revert{number}", "qcow2")
-                self._backing[overlay.path] = disk.frozen
-                layers = (overlay, *layers)
-            chains[disk.target] = replace(old, layers=layers)
-        self._put(
-            replace(
-                vm,
-                tree=SnapshotTree(vm.tree, target.name),
-                disks=_rechained(vm, chains),
-                run_state=_state_after(target, operation.afterwards),
-            )
-        )
-        return created
+    def _note(self, uuid: str, move: Move) -> dict[str, str]:
+        vm = self.vms[uuid]
+        if isinstance(move, SetCurrent) and vm.tree.current is not None:
+            return {OLD_CURRENT: vm.tree.current}
+        if isinstance(move, DefineAsAt):
+            return {
+                OLD_DEFINITION: " ".join(
+                    f"{d.target}={d.layers[0].path}" for d in vm.disks if d.layers
+                )
+            }
+        return {}
 
-    def _delete(self, vm: Vm, operation: DeleteSnapshot) -> None:
-        for name in operation.snapshots:
-            _find(self.require(vm.uuid), name)
-            doomed = vm.tree.subtree(name) if operation.subtree else (name,)
-            for each in reversed(doomed):
-                if each in self.vms[vm.uuid].tree:
-                    self._delete_one(self.vms[vm.uuid], each)
+    def _make(self, uuid: str, moves: Iterable[Move]) -> None:
+        machine = Machine(self.vms[uuid], self.files, self.now, self._needed_by_others(uuid))
+        for move in moves:
+            machine.make(move)
+        self.copied_bytes += machine.copied_bytes
+        self.put(machine.vm)
 
-    def _delete_one(self, vm: Vm, name: str) -> None:
-        """Merge what came after into the frozen image; children move to the parent."""
-        gone = vm.tree[name]
-        merged = {
-            disk.overlay.path: disk.frozen for disk in gone.disks if disk.overlay and disk.frozen
-        }
-        for upper, lower in list(self._backing.items()):
-            if lower.path in merged:
-                self._backing[upper] = merged[lower.path]
-        left = [
-            replace(
-                each,
-                parent=gone.parent if each.parent == name else each.parent,
-                disks=tuple(_refrozen(disk, merged) for disk in each.disks),
-            )
-            for each in vm.tree
-            if each.name != name
-        ]
-        chains = {
-            chain.target: replace(chain, layers=self._chain(_after(chain.layers[0], merged)))
-            for chain in vm.state_disks
-        }
-        current = gone.parent if vm.tree.current == name else vm.tree.current
-        self._put(replace(vm, tree=SnapshotTree(left, current), disks=_rechained(vm, chains)))
-
-    def _chain(self, top: DiskLayer) -> tuple[DiskLayer, ...]:
-        layers = [top]
-        while layers[-1].path in self._backing:
-            layers.append(self._backing[layers[-1].path])
-        return tuple(layers)
-
-
-def _find(vm: Vm, name: str) -> Snapshot:
-    snapshot = vm.tree.get(name)
-    if snapshot is None:
-        raise NotFound(f"{vm.name} has no snapshot named {name}.")
-    return snapshot
-
-
-def _with(tree: SnapshotTree, snapshot: Snapshot, current: str | None) -> SnapshotTree:
-    others = [each for each in tree if each.name != snapshot.name]
-    return SnapshotTree([*others, snapshot], current)
-
-
-def _rechained(vm: Vm, chains: dict[str, DiskChain]) -> tuple[DiskChain, ...]:
-    return tuple(chains.get(chain.target, chain) for chain in vm.disks)
-
-
-def _after(layer: DiskLayer, merged: dict[str, DiskLayer]) -> DiskLayer:
-    return merged.get(layer.path, layer)
-
-
-def _refrozen(disk: SnapshotDisk, merged: dict[str, DiskLayer]) -> SnapshotDisk:
-    return replace(disk, frozen=_after(disk.frozen, merged) if disk.frozen else None)
-
-
-def _state_after(target: Snapshot, afterwards: Afterwards) -> RunState:
-    match afterwards:
-        case Afterwards.RUNNING:
-            return RunState.RUNNING
-        case Afterwards.PAUSED:
-            return RunState.PAUSED
-        case Afterwards.OFF:
-            return RunState.SHUTOFF
-        case Afterwards.AS_IT_WAS:
-            return RunState(target.state.value) if target.has_memory else RunState.SHUTOFF
+    def _needed_by_others(self, uuid: str) -> frozenset[str]:
+        return frozenset(self.storage(uuid).users)

@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from snapview.core.errors import NotFound
+from snapview.core.marks import words_of
 from snapview.core.operations import (
     Afterwards,
     CreateSnapshot,
@@ -63,7 +64,7 @@ def test_a_taken_snapshot_is_the_current_child_of_the_last(backend: Backend) -> 
     assert vm.tree.current == second
     snapshot = vm.tree[first]
     assert (snapshot.name, snapshot.title) == ("clean-install", "clean install")
-    assert snapshot.description == "Nothing but the system.\nSecond line & <more>."
+    assert words_of(snapshot.description) == "Nothing but the system.\nSecond line & <more>."
     assert snapshot.state is SnapshotState.RUNNING
     agrees(backend)
 
@@ -144,7 +145,8 @@ def test_describe_changes_the_words_only(backend: Backend) -> None:
     before = backend.vm().tree
     backend.done(EditDescription(backend.uuid, two, "A new title", "New\n\nwords ✓ <b>&amp;"))
     after = backend.vm().tree
-    assert (after[two].title, after[two].description) == ("A new title", "New\n\nwords ✓ <b>&amp;")
+    assert after[two].title == "A new title"
+    assert words_of(after[two].description) == "New\n\nwords ✓ <b>&amp;"
     assert after.current == two
     assert after[one] == before[one]
     assert (after[two].parent, after[two].created_at) == (one, before[two].created_at)

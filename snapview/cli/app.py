@@ -19,6 +19,8 @@ from snapview.cli.commands import (
 from snapview.cli.demo_command import demo_command
 from snapview.cli.documents import error_document
 from snapview.cli.errand import GaveUp
+from snapview.cli.history_command import history_command
+from snapview.cli.image_commands import consolidate_command, job_command, recover_command
 from snapview.cli.invocation import ExitStatus, Invocation, Services, status_of
 from snapview.cli.options import global_options
 from snapview.cli.output import complain, finish_streams, note, prepare_streams, print_document
@@ -79,7 +81,11 @@ for _command in (
     snapshot_command,
     revert_command,
     delete_command,
+    consolidate_command,
     describe_command,
+    recover_command,
+    job_command,
+    history_command,
     demo_command,
 ):
     program.add_command(_command)

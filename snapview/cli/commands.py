@@ -7,7 +7,9 @@ import click
 from snapview.cli.documents import Document, tree_document, vm_entry
 from snapview.cli.errand import interruptible
 from snapview.cli.invocation import LAB_HINT, ExitStatus, Invocation, find_snapshot
-from snapview.cli.options import global_options
+from snapview.cli.notices import show_notices
+from snapview.cli.options import dry_run as dry_run_option
+from snapview.cli.options import global_options, merge_options
 from snapview.cli.output import complain, glyphs, note, print_document, print_table, say
 from snapview.cli.running import run_operation
 from snapview.cli.text import quoted
@@ -25,14 +27,11 @@ from snapview.core.operations import (
     DeleteSnapshot,
     EditDescription,
     Host,
+    MergeBy,
     RevertSnapshot,
 )
 from snapview.core.planning import Plan, Refusal, default_snapshot, plan, recommended_kind
 from snapview.core.vm import SnapshotKind, Vm, VmSummary
-
-_dry_run = click.option(
-    "--dry-run", is_flag=True, help="Only say what would happen; change nothing."
-)
 
 
 @click.command("list")
@@ -45,6 +44,9 @@ def list_command(invocation: Invocation) -> ExitStatus:
         for host, summaries in invocation.list_all()
         for summary in summaries
     ]
+    for _uri, _summary, vm in entries:
+        if vm is not None:
+            show_notices(vm)
     if invocation.as_json:
         vms: list[Document] = [vm_entry(*entry) for entry in entries]
         print_document({"vms": vms})
@@ -79,6 +81,7 @@ def tree_command(invocation: Invocation, vm: str) -> ExitStatus:
         print_document(tree_document(found.host.uri, found.vm))
     else:
         print_tree(invocation, found.vm)
+    show_notices(found.vm)
     return ExitStatus.DONE
 
 
@@ -114,7 +117,12 @@ def print_tree(invocation: Invocation, vm: Vm) -> None:
     help="Freeze the disk image and go on in a new file. Without either, what fits the VM.",
 )
 @click.option("--quiesce", is_flag=True, help="Freeze the guest's file systems meanwhile.")
-@_dry_run
+@click.option(
+    "--mix",
+    is_flag=True,
+    help="Take it although the VM then has internal and external snapshots, with what that costs.",
+)
+@dry_run_option
 @global_options
 @click.pass_obj
 def snapshot_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -125,6 +133,7 @@ def snapshot_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     memory: bool | None,  # noqa: FBT001 - Click's
     kind: str | None,
     quiesce: bool,  # noqa: FBT001 - Click's
+    mix: bool,  # noqa: FBT001 - Click's
     dry_run: bool,  # noqa: FBT001 - Click's
 ) -> ExitStatus:
     """Take a snapshot of VM.
@@ -132,7 +141,7 @@ def snapshot_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     NAME is what you want to call it: any text, which is kept as its title. A name that begins
     with a dash is written after two dashes.
     """
-    found = invocation.find_vm(vm)
+    found = invocation.find_vm(vm, with_images=True)
     operation = _fitting_snapshot(
         found.vm,
         CreateSnapshot(
@@ -141,6 +150,7 @@ def snapshot_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
             description=description,
             memory=default_snapshot(found.vm).memory if memory is None else memory,
             quiesce=quiesce,
+            mix=mix,
         ),
         None if kind is None else SnapshotKind(kind),
     )
@@ -176,24 +186,34 @@ def _fitting_snapshot(vm: Vm, wanted: CreateSnapshot, kind: SnapshotKind | None)
 @click.option("--start", "afterwards", flag_value="running", help="Then run the VM.")
 @click.option("--paused", "afterwards", flag_value="paused", help="Then pause the VM.")
 @click.option("--off", "afterwards", flag_value="off", help="Then have the VM off.")
-@_dry_run
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0),
+    metavar="N",
+    default=14,
+    show_default=True,
+    help="Propose to delete the safety snapshot after so many days; 0: never.",
+)
+@dry_run_option
 @global_options
 @click.pass_obj
-def revert_command(
+def revert_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     invocation: Invocation,
     vm: str,
     snapshot: str,
     safety_snapshot: bool,  # noqa: FBT001 - Click's
     afterwards: str | None,
+    keep_days: int,
     dry_run: bool,  # noqa: FBT001 - Click's
 ) -> ExitStatus:
     """Put VM back to SNAPSHOT, by default as it was then: running, paused or off."""
-    found = invocation.find_vm(vm)
+    found = invocation.find_vm(vm, with_images=True)
     target = find_snapshot(found.vm, snapshot)
     operation = RevertSnapshot(
         vm_uuid=found.vm.uuid,
         snapshot=target.name,
         safety_snapshot=safety_snapshot,
+        keep_days=keep_days or None,
         afterwards=Afterwards(afterwards) if afterwards else Afterwards.AS_IT_WAS,
     )
     return run_operation(invocation, found, operation, command="revert", is_dry_run=dry_run)
@@ -203,20 +223,29 @@ def revert_command(
 @click.argument("vm")
 @click.argument("snapshots", nargs=-1, required=True, metavar="SNAPSHOT...")
 @click.option("--subtree", is_flag=True, help="Delete all snapshots after them too.")
-@_dry_run
+@merge_options
+@dry_run_option
 @global_options
 @click.pass_obj
-def delete_command(
+def delete_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     invocation: Invocation,
     vm: str,
     snapshots: tuple[str, ...],
     subtree: bool,  # noqa: FBT001 - Click's
+    pull: bool,  # noqa: FBT001 - Click's
+    bandwidth: int,
     dry_run: bool,  # noqa: FBT001 - Click's
 ) -> ExitStatus:
     """Delete snapshots of VM. The state of now always stays."""
-    found = invocation.find_vm(vm)
+    found = invocation.find_vm(vm, with_images=True)
     names = dict.fromkeys(find_snapshot(found.vm, text).name for text in snapshots)
-    operation = DeleteSnapshot(vm_uuid=found.vm.uuid, snapshots=tuple(names), subtree=subtree)
+    operation = DeleteSnapshot(
+        vm_uuid=found.vm.uuid,
+        snapshots=tuple(names),
+        subtree=subtree,
+        merge_by=MergeBy.PULL if pull else MergeBy.COMMIT,
+        bandwidth_bytes_per_second=bandwidth,
+    )
     return run_operation(invocation, found, operation, command="delete", is_dry_run=dry_run)
 
 
@@ -224,7 +253,7 @@ def delete_command(
 @click.argument("vm")
 @click.argument("snapshot")
 @click.argument("text")
-@_dry_run
+@dry_run_option
 @global_options
 @click.pass_obj
 def describe_command(
@@ -235,7 +264,7 @@ def describe_command(
     dry_run: bool,  # noqa: FBT001 - Click's
 ) -> ExitStatus:
     """Replace the description of SNAPSHOT with TEXT. Its title and name stay."""
-    found = invocation.find_vm(vm)
+    found = invocation.find_vm(vm, with_images=True)
     target = find_snapshot(found.vm, snapshot)
     operation = EditDescription(
         vm_uuid=found.vm.uuid, snapshot=target.name, title=target.label, description=text

@@ -3,15 +3,18 @@
 Sizes are integer bytes, moments ISO 8601 in UTC, unknown is null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from snapview.cli.text import iso_time
 from snapview.core.errors import SnapviewError
-from snapview.core.operations import Outcome
+from snapview.core.operations import Done, Failed, Outcome
 from snapview.core.planning import GetBack, Plan, Refusal
 from snapview.core.vm import RunState, Snapshot, SnapshotDisk, SnapshotState, Vm, VmSummary
+
+if TYPE_CHECKING:
+    from snapview.history import OperationRecord
 
 SCHEMA = 1
 
@@ -146,18 +149,68 @@ def error_entry(error: SnapviewError) -> Document:
     }
 
 
-def outcome_document(vm: Vm | None, command: str, outcome: Outcome, text: str) -> Document:
+def outcome_document(
+    vm: Vm | None, command: str, made: Plan, outcome: Outcome, text: str
+) -> Document:
     """Return what is printed after an operation; ``vm`` as it was read again afterwards."""
-    error = getattr(outcome, "error", None)
+    error = outcome.error if isinstance(outcome, Failed) else None
+    actual = outcome.actual if isinstance(outcome, Done) else None
     return {
         "vm": vm.name if vm else None,
         "operation": command,
         "outcome": type(outcome).__name__.lower(),
         "text": text,
-        "created": getattr(outcome, "created", None),
+        "created": outcome.created if isinstance(outcome, Done) else None,
         "current": vm.tree.current if vm else None,
         "snapshots": len(vm.tree) if vm and vm.problem is None else None,
+        "remarks": [] if isinstance(outcome, Failed) else list(outcome.remarks),
+        "planned": _figures(made.bytes_to_copy, made.estimated_seconds, made.freed_bytes),
+        "actual": _figures(actual.copied_bytes, actual.seconds, actual.freed_bytes)
+        if actual
+        else None,
         "error": error_entry(error) if error else None,
+    }
+
+
+def _figures(copied_bytes: int | None, seconds: float | None, freed_bytes: int | None) -> Document:
+    return {"copied_bytes": copied_bytes, "seconds": seconds, "freed_bytes": freed_bytes}
+
+
+def interruption_document(vm: Vm) -> Document:
+    """Return the document of ``recover`` without a way."""
+    found = vm.interruption
+    entry: Document | None = None
+    if found is not None:
+        entry = {
+            "what": found.what,
+            "began_at": iso_time(found.began_at),
+            "is_under_way": found.is_alive,
+            "finish": list(found.finish),
+            "undo": None if found.undo is None else list(found.undo),
+        }
+    return {"vm": vm.name, "interruption": entry}
+
+
+def history_document(vm: Vm, records: "Iterable[OperationRecord]") -> Document:
+    """Return the document of ``history``, the newest operation first."""
+    return {
+        "vm": vm.name,
+        "operations": [
+            {
+                "at": iso_time(record.at),
+                "operation": record.operation,
+                "what": record.what,
+                "outcome": record.outcome,
+                "message": record.message or None,
+                "planned": _figures(
+                    record.planned_bytes, record.planned_seconds, record.planned_freed_bytes
+                ),
+                "actual": _figures(
+                    record.actual_bytes, record.actual_seconds, record.actual_freed_bytes
+                ),
+            }
+            for record in records
+        ],
     }
 
 

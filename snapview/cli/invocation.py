@@ -5,10 +5,10 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from snapview.cli.errand import interruptible
 from snapview.cli.output import complain, note
@@ -16,6 +16,9 @@ from snapview.cli.text import listing, quoted
 from snapview.core.errors import ConnectionLost, NotFound, NotPermitted, SnapviewError
 from snapview.core.operations import Host, Progress
 from snapview.core.vm import Snapshot, Vm, VmSummary
+
+if TYPE_CHECKING:
+    from snapview.history import OperationRecord
 
 LAB_HINT = "The demo lab has VMs too: snapview -c demo list"
 DEMO_ALIAS = "demo"  # -c demo: the demo lab, whatever folder it lives in
@@ -65,6 +68,22 @@ class Lab(Protocol):
         ...
 
 
+class HistoryBook(Protocol):
+    """What is kept of operations."""
+
+    def record(self, record: "OperationRecord") -> None:
+        """Keep a record; never fails."""
+        ...
+
+    def operations(self, uri: str, vm_uuid: str, limit: int = 100) -> "tuple[OperationRecord, ...]":
+        """Return the newest operations on a VM, the newest first; raises HostError."""
+        ...
+
+    def copy_bytes_per_second(self, uri: str) -> float | None:
+        """Return how fast merges copied on a host lately; None: not known."""
+        ...
+
+
 def _now() -> datetime:
     return datetime.now(tz=UTC)
 
@@ -76,6 +95,7 @@ class Services:
     make_host: Callable[[str], Host]
     make_lab: Callable[[], Lab]
     open_window: Callable[[Sequence[str]], int]
+    make_history: Callable[[], HistoryBook]
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     now: Callable[[], datetime] = _now
 
@@ -178,8 +198,13 @@ class Invocation:
             first.advice = f"{first.advice} {LAB_HINT}".strip()
         raise first
 
-    def find_vm(self, text: str) -> FoundVm:
-        """Read the VM of that UUID, name or title.
+    @functools.cached_property
+    def history(self) -> HistoryBook:
+        """What was done before, and where what is done now is kept."""
+        return self.services.make_history()
+
+    def find_vm(self, text: str, *, with_images: bool = False) -> FoundVm:
+        """Read the VM of that UUID, name or title; on demand with the image files around it.
 
         Raises:
             NotFound: there is none, or there are several.
@@ -196,13 +221,23 @@ class Invocation:
                 raise _ambiguous_vm(text, matches)
             if matches:
                 host, summary = matches[0]
-                return FoundVm(host, interruptible(host.read_vm, summary.uuid))
+                found = FoundVm(host, interruptible(host.read_vm, summary.uuid))
+                return self.with_images(found) if with_images else found
         known = [s.name for _, s in everything]
         raise NotFound(
             f"There is no VM called {quoted(text)}.",
             advice=_did_you_mean(text, [*known, *(s.title for _, s in everything if s.title)])
             or ("“snapview list” shows all VMs." if known else "There is no VM at all here."),
         )
+
+    def with_images(self, found: FoundVm) -> FoundVm:
+        """Read the image files around a VM; what is planned about them then has figures."""
+        vm, host = found.vm, found.host
+        if not vm.capabilities.touches_disks:
+            return found
+        storage = interruptible(host.read_storage, vm.uuid)
+        speed = self.history.copy_bytes_per_second(host.uri)
+        return FoundVm(host, vm.with_storage(replace(storage, copy_bytes_per_second=speed)))
 
     def close(self) -> None:
         """Close all connections."""

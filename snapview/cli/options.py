@@ -1,5 +1,6 @@
-"""The options that every command takes, before or after its name."""
+"""Options that several commands take; the global ones may stand before a command's name too."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +9,43 @@ import click
 from snapview.cli.invocation import Invocation
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_BYTES = re.compile(r"([0-9]{1,12})([KMGT]?)", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def _byte_count(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Read a number of bytes, with K, M, G or T as powers of 1024."""
+    match = _BYTES.fullmatch(value)
+    if match is None:
+        text = f"{value!r} is no number of bytes, such as 1048576 or 50M."
+        raise click.BadParameter(text, ctx, parameter)
+    return int(match[1]) << 10 * _POWERS[match[2].upper()]
+
+
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Only say what would happen; change nothing."
+)
+
+
+def merge_options(command: Decorated) -> Decorated:
+    """Add ``--pull`` and ``--bandwidth``."""
+    for option in (
+        click.option(
+            "--bandwidth",
+            metavar="BYTES",
+            default="0",
+            callback=_byte_count,
+            help="Copy at most so many bytes a second: 50M, for instance.",
+        ),
+        click.option(
+            "--pull",
+            is_flag=True,
+            help="Merge upwards, into the newer image, where the older one must not be written to.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def global_options(command: Decorated) -> Decorated:

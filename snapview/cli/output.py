@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from snapview.cli.documents import SCHEMA, Document
 from snapview.cli.lanes import ASCII, BOX, Cell, Glyphs
-from snapview.cli.text import neutral, size
+from snapview.cli.text import duration, neutral, size
 from snapview.core.errors import SnapviewError
 from snapview.core.operations import Progress
 
@@ -135,6 +135,7 @@ class Meter:
     def __init__(self, bar: "Bar | None") -> None:
         self._bar = bar
         self._task: TaskID | None = None
+        self._phase = ""
 
     @property
     def is_drawing(self) -> bool:
@@ -149,15 +150,15 @@ class Meter:
         total = progress.total_bytes
         figures = f"{done} of {size(total)}" if done and total else done
         phase = neutral(progress.phase)
+        if self._task is not None and self._phase != phase:  # each copies at a speed of its own
+            self._bar.remove_task(self._task)
+            self._task = None
         if self._task is None:
-            self._task = self._bar.add_task(phase, total=total, figures=figures)
-        self._bar.update(
-            self._task,
-            description=phase,
-            total=total,
-            completed=progress.done_bytes,
-            figures=figures,
-        )
+            self._phase = phase
+            self._task = self._bar.add_task(phase, total=total, figures=figures, left="")
+        self._bar.update(self._task, total=total, completed=progress.done_bytes, figures=figures)
+        left = next(task.time_remaining for task in self._bar.tasks if task.id == self._task)
+        self._bar.update(self._task, left=f"{duration(left)} left" if left and total else "")
 
 
 @contextmanager
@@ -174,6 +175,7 @@ def meter(*, is_shown: bool = True) -> Iterator[Meter]:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=_console(sys.stderr), transient=True) as bar:

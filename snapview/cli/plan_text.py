@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from snapview.cli.text import neutral, size
+from snapview.cli.text import duration, neutral, size
 from snapview.core.planning import Plan
 
 
 def plan_lines(made: Plan) -> Iterator[str]:
     """Yield the lines that say what would happen."""
-    yield "Nothing has been changed. This is what would happen:"
     for number, step in enumerate(made.steps, 1):
         yield f"  {number}. {neutral(step.what)}"
         for file in step.files:
@@ -38,4 +37,4 @@ def _figures(made: Plan) -> Iterator[str]:
         if size_bytes is not None:
             yield f"{text}: {size(size_bytes)}."
     if made.estimated_seconds is not None:
-        yield f"Estimated time: {made.estimated_seconds:.0f} s."
+        yield f"Estimated time: {duration(made.estimated_seconds)}."

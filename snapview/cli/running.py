@@ -17,21 +17,24 @@ from snapview.cli.documents import (
 )
 from snapview.cli.errand import Errand, cancellable, interruptible
 from snapview.cli.invocation import ExitStatus, FoundVm, Invocation, status_of
+from snapview.cli.notices import show_notices
 from snapview.cli.output import complain, meter, note, print_document, say
 from snapview.cli.plan_text import plan_lines
 from snapview.cli.text import neutral, quoted
-from snapview.cli.verdict import checked, outcome_text
-from snapview.core.errors import SnapviewError
+from snapview.cli.verdict import checked, figures_text, outcome_text
+from snapview.core.errors import ImageNotWritable, PlanChanged, SnapviewError
 from snapview.core.operations import (
     Cancelled,
     Done,
+    EndBlockJob,
     Failed,
     Host,
     Operation,
     Outcome,
     Progress,
+    Recover,
 )
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning import Plan, Refusal, RefusalCode, plan
 from snapview.core.vm import Vm
 
 _log = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ def run_operation(
     is_dry_run: bool = False,
 ) -> ExitStatus:
     """Carry out one operation, or only say what it would do."""
+    if not isinstance(operation, Recover | EndBlockJob):  # those are what the notices speak of
+        show_notices(found.vm)
     made = plan(found.vm, operation)
     if isinstance(made, Refusal):
         return _refuse(invocation, found.vm, made)
@@ -55,13 +60,33 @@ def run_operation(
         if invocation.as_json:
             print_document(plan_document(found.vm, made))
         else:
+            say("Nothing has been changed. This is what would happen:")
             for line in plan_lines(made):
                 say(line)
         return ExitStatus.DONE
     for warning in made.warnings:
         note(f"snapview: warning: {neutral(warning)}")
     outcome = _carry_out(invocation, found, made)
+    if isinstance(outcome, Failed) and isinstance(outcome.error, PlanChanged):
+        return _show_anew(invocation, found, operation, outcome.error)
     return _conclude(invocation, found, made, outcome, command)
+
+
+def _show_anew(
+    invocation: Invocation, found: FoundVm, operation: Operation, error: PlanChanged
+) -> ExitStatus:
+    """Say that a plan was overtaken, and what would be done now; nothing was."""
+    refusal = Refusal(RefusalCode.PLAN_CHANGED, error.message, error.advice)
+    status = _refuse(invocation, found.vm, refusal)
+    now = invocation.with_images(
+        FoundVm(found.host, interruptible(found.host.read_vm, found.vm.uuid))
+    )
+    made = plan(now.vm, operation)
+    if isinstance(made, Plan):
+        note("This is what would happen now:")
+        for line in plan_lines(made):
+            note(line)
+    return status
 
 
 def _refuse(invocation: Invocation, vm: Vm, refusal: Refusal) -> ExitStatus:
@@ -76,7 +101,7 @@ def _refuse(invocation: Invocation, vm: Vm, refusal: Refusal) -> ExitStatus:
 def _carry_out(invocation: Invocation, found: FoundVm, made: Plan) -> Outcome:
     """Step the job on another thread; show how far it is; Ctrl-C asks it to stop."""
     host = found.host
-    job = host.start(made.operation)
+    job = host.start(made.operation, made.gist)
     newest: list[Progress] = []  # at most one; only the job's thread replaces it
 
     def step_to_the_end() -> Outcome:
@@ -170,13 +195,19 @@ def _conclude(
         complain(error, is_verbose=invocation.is_verbose)
     if isinstance(outcome, Done):
         outcome = checked(found.vm, vm, made, outcome)
+    _keep(invocation, found, made, outcome)
+    if isinstance(outcome, Failed) and isinstance(outcome.error, ImageNotWritable):
+        hint = "--pull merges upwards, and does not write to that image."
+        outcome.error.advice = f"{outcome.error.advice} {hint}".strip()
     text = outcome_text(found.vm, vm, made, outcome)
     if invocation.as_json:
-        print_document(outcome_document(vm, command, outcome, text))
+        print_document(outcome_document(vm, command, made, outcome, text))
+    for remark in () if isinstance(outcome, Failed) else outcome.remarks:
+        note(f"snapview: {neutral(remark)}")
     match outcome:
         case Done():
             if not invocation.as_json:
-                say(text)
+                say("\n".join([text, *figures_text(made, outcome)]))
             return ExitStatus.DONE
         case Failed():
             complain(outcome.error, is_verbose=invocation.is_verbose)
@@ -187,3 +218,11 @@ def _conclude(
             return ExitStatus.CANCELLED
         case _:
             assert_never(outcome)
+
+
+def _keep(invocation: Invocation, found: FoundVm, made: Plan, outcome: Outcome) -> None:
+    """Keep what was planned and what came of it."""
+    from snapview.history import record_of  # SQLite is not needed before
+
+    record = record_of(invocation.services.now(), found.host.uri, found.vm, made, outcome)
+    invocation.history.record(record)

@@ -82,10 +82,24 @@ def iso_time(moment: datetime) -> str | None:
 
 def size(size_bytes: int) -> str:
     """Return bytes as MiB below 100 MiB, else as GiB with one decimal."""
+    if size_bytes < 0:
+        return f"-{size(-size_bytes)}"
     mebibytes = size_bytes / 2**20
     if 0 < mebibytes < 1:
         return f"{size_bytes / 2**10:.0f} KiB"
     return f"{mebibytes:.0f} MiB" if mebibytes < 100 else f"{size_bytes / 2**30:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something takes: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE_SECONDS:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def run_state(state: RunState) -> str:

@@ -17,6 +17,7 @@ from snapview.cli.text import (
     snapshot_state,
 )
 from snapview.core.layout import layout_tree
+from snapview.core.marks import marks_of, words_of
 from snapview.core.operations import plain_name
 from snapview.core.vm import RunState, Snapshot, Vm, VmSummary
 
@@ -66,14 +67,16 @@ def _tree_rows(vm: Vm, glyphs: Glyphs, now: datetime) -> list[list[Entry]]:
 def _snapshot_cells(vm: Vm, snapshot: Snapshot, now: datetime) -> list[Entry]:
     # A name that is just the title made plain says nothing new; the title works as well.
     says_more = snapshot.name not in {snapshot.label, plain_name(snapshot.label)}
-    first_line, *more = neutral_lines(snapshot.description)
+    first_line, *more = neutral_lines(words_of(snapshot.description))
+    kept_until = marks_of(snapshot.description).kept_until
+    until = f" (kept until {kept_until})" if kept_until else ""
     return [
         Styled(neutral(snapshot.label), "bold" if snapshot.name == vm.tree.current else ""),
         Styled(neutral(snapshot.name) if says_more else "", "dim"),
         Styled(age(snapshot.created_at, now)),
         Styled(kind(snapshot)),
         Styled(snapshot_state(snapshot.state)),
-        Styled(first_line + (" …" if more else ""), "dim"),
+        Styled((first_line + (" …" if more else "") + until).strip(), "dim"),
     ]
 
 

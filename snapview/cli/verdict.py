@@ -1,9 +1,11 @@
 """What is true after an operation, in words, judged by the VM as it was read again. Pure."""
 
+from collections.abc import Iterator
 from typing import assert_never
 
-from snapview.cli.text import counted, listing, neutral, quoted, run_state
+from snapview.cli.text import counted, duration, listing, neutral, quoted, run_state, size
 from snapview.core.errors import HostError
+from snapview.core.moves import RemoveFile, SetDescription
 from snapview.core.operations import (
     Cancelled,
     Consolidate,
@@ -17,6 +19,7 @@ from snapview.core.operations import (
     Recover,
     RevertSnapshot,
     plain_name,
+    split_description,
 )
 from snapview.core.planning import Plan
 from snapview.core.vm import Vm
@@ -56,12 +59,15 @@ def _what_is_missing(vm: Vm, made: Plan, outcome: Done) -> str:
         case DeleteSnapshot(snapshots=names):
             left = [name for name in names if name in vm.tree]
             return f"{listing(map(quoted, left))} still exists" if left else ""
-        case EditDescription(snapshot=name, description=description):
+        case EditDescription(snapshot=name):
             edited = vm.tree.get(name)
-            is_same = edited is not None and edited.description == description
+            (text,) = (m.description for m in made.moves if isinstance(m, SetDescription))
+            is_same = edited is not None and edited.description == split_description(name, text)[1]
             return "" if is_same else "the text is not the new one"
         case Consolidate():
-            return ""
+            gone = {move.path for move in made.moves if isinstance(move, RemoveFile)}
+            left = [d.target for d in vm.disks if gone & {layer.path for layer in d.layers}]
+            return f"{listing(left)} still has all its images" if left else ""
         case EndBlockJob(disk=disk):
             left = [job.disk for job in vm.block_jobs if job.disk == disk]
             return f"the job on {disk} still runs" if left else ""
@@ -102,13 +108,51 @@ def _done_text(before: Vm, after: Vm | None, made: Plan, outcome: Done) -> str:
         case EditDescription():
             return f"Described {_labelled(after or before, operation.snapshot)}."
         case Consolidate():
-            return "Merged the chain."
+            return _merged_text(before, after)
         case EndBlockJob(disk=disk, finish=finish):
             return f"{'Finished' if finish else 'Aborted'} the job on {disk}."
         case Recover(finish=finish):
             return "Finished what was interrupted." if finish else "Took back what was interrupted."
         case _:
             assert_never(operation)
+
+
+def _merged_text(before: Vm, after: Vm | None) -> str:
+    """Say by how much the chains have become shorter."""
+    now = {disk.target: len(disk.layers) for disk in after.state_disks} if after else {}
+    disks = [
+        f"{neutral(disk.target)} ({counted(len(disk.layers), 'image')}, now {now[disk.target]})"
+        for disk in before.state_disks
+        if now.get(disk.target, len(disk.layers)) != len(disk.layers)
+    ]
+    return f"Merged the images of {listing(disks)}." if disks else "Merged the images."
+
+
+def figures_text(made: Plan, outcome: Done) -> Iterator[str]:
+    """Yield one line with planned and actual figures, where anything was copied or freed."""
+    actual = outcome.actual
+    if actual is None or not (actual.copied_bytes or actual.freed_bytes):
+        return
+    parts = []
+    if actual.copied_bytes:
+        planned = _planned(made.bytes_to_copy, made.estimated_seconds)
+        parts.append(f"Copied {size(actual.copied_bytes)} in {duration(actual.seconds)}{planned}")
+    if actual.freed_bytes:
+        text = f"freed {size(actual.freed_bytes)}"
+        if actual.freed_bytes < 0:
+            text = f"took {size(-actual.freed_bytes)} of the disk"
+        if made.freed_bytes is not None:
+            text += f" (planned {size(made.freed_bytes)})"
+        parts.append(text)
+    line = "; ".join(parts)
+    yield f"{line[0].upper()}{line[1:]}."
+
+
+def _planned(copied_bytes: int | None, seconds: float | None) -> str:
+    if copied_bytes is None:
+        return ""
+    when = f" in about {duration(seconds)}" if seconds is not None else ""
+    return f" (planned {size(copied_bytes)}{when})"
 
 
 def _labelled(vm: Vm | None, name: str) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from snapview.cli.app import main
 from snapview.cli.invocation import Services
 from snapview.core.errors import SnapviewError
-from snapview.core.operations import Host, Progress
-from snapview.core.vm import RunState
+from snapview.core.operations import CreateSnapshot, Host, Progress
+from snapview.core.vm import RunState, SnapshotKind
+from snapview.history import History
 from tests.fakes import FakeWorld
 from tests.trees import branching_tree, linear_tree, make_vm
 
@@ -68,6 +70,7 @@ class Terminal:
 
     capsys: pytest.CaptureFixture[str]
     world: FakeWorld
+    history: History
     lab: FakeLab = field(default_factory=FakeLab)
     environment: dict[str, str] = field(
         default_factory=lambda: {"LIBVIRT_DEFAULT_URI": "fake:///one"}
@@ -81,6 +84,7 @@ class Terminal:
             make_host=self._make_host,
             make_lab=lambda: self.lab,
             open_window=self._open_window,
+            make_history=lambda: self.history,
             environment=self.environment,
             now=lambda: NOW,
         )
@@ -102,6 +106,16 @@ class Terminal:
         return 0
 
 
+def add_layers(world: FakeWorld, *names: str) -> str:
+    """Add the VM “layered” with external snapshots in a line; return its UUID."""
+    layered = make_vm("layered")
+    world.define(layered)
+    for name in names or ("one", "two", "three"):
+        kind = SnapshotKind.EXTERNAL
+        world.act(CreateSnapshot(layered.uuid, name, kind=kind, memory=False))
+    return layered.uuid
+
+
 @pytest.fixture
 def world() -> FakeWorld:
     return FakeWorld(
@@ -112,8 +126,8 @@ def world() -> FakeWorld:
 
 
 @pytest.fixture
-def snapview(capsys: pytest.CaptureFixture[str], world: FakeWorld) -> Terminal:
-    return Terminal(capsys, world)
+def snapview(capsys: pytest.CaptureFixture[str], world: FakeWorld, tmp_path: Path) -> Terminal:
+    return Terminal(capsys, world, History(tmp_path / "history.sqlite"))
 
 
 @pytest.fixture(autouse=True)

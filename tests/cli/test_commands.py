@@ -3,6 +3,7 @@
 import pytest
 
 from snapview.core.errors import HostError
+from snapview.core.marks import words_of
 from snapview.core.vm import (
     RunState,
     SnapshotKind,
@@ -42,7 +43,7 @@ def test_snapshot_takes_one_and_says_what_is_true_now(snapview: Terminal, world:
         "and is running.\n"
     )
     taken = world.vm(WEB).tree["before-load-test"]
-    assert (taken.title, taken.description) == ("before load test", "why")
+    assert (taken.title, words_of(taken.description)) == ("before load test", "why")
     assert taken.has_memory
 
 

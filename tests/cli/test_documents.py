@@ -135,6 +135,9 @@ def test_snapshot_json(snapview: Terminal) -> None:
         "created": "x",
         "current": "x",
         "snapshots": 9,
+        "remarks": [],
+        "planned": {"copied_bytes": None, "seconds": None, "freed_bytes": None},
+        "actual": {"copied_bytes": 0, "seconds": 0.0, "freed_bytes": 0},
         "error": None,
     }
 

@@ -115,7 +115,33 @@ def test_the_meter_shows_bytes() -> None:
         assert not bar.tasks
         shown.show(Progress("copying"))
         shown.show(Progress("copying \x1b[31m", 1 << 20, 4 << 20))
-        (task,) = bar.tasks
+        (task,) = bar.tasks  # each phase has its own
         assert task.description == r"copying \x1b[31m"
         assert task.fields["figures"] == "1 MiB of 4 MiB"
         assert (task.completed, task.total) == (1 << 20, 4 << 20)
+
+
+def test_the_meter_shows_the_time_left_of_a_phase() -> None:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn
+
+    clock = [0.0]
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    bar = Bar(
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        auto_refresh=False,
+        get_time=lambda: clock[0],
+    )
+    with bar:
+        shown = Meter(bar)
+        for second in range(5):  # 10 MiB a second, of 100 MiB
+            clock[0] = second
+            shown.show(Progress("merging", second * (10 << 20), 100 << 20))
+        assert bar.tasks[0].fields["left"] == "6.0 s left"
+        clock[0] = 60
+        shown.show(Progress("another", 10 << 20, 100 << 20))
+        assert bar.tasks[0].fields["left"] == "", "the speed of another phase says nothing"
+        shown.show(Progress("another", 10 << 20))
+        assert bar.tasks[0].fields["left"] == ""

@@ -5,18 +5,15 @@ import pytest
 from snapview.cli.plan_text import plan_lines
 from snapview.core.operations import CreateSnapshot
 from snapview.core.planning import Act, GetBack, Plan, Step
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import Terminal, add_layers
 from tests.fakes import FakeWorld
-from tests.trees import vm_uuid
-
-WEB = vm_uuid("web")
-
 
 DRY_RUNS = [
     ("snapshot", "web", "x"),
     ("revert", "web", "updated"),
     ("delete", "web", "tuned", "updated"),
     ("describe", "web", "tuned", "text"),
+    ("consolidate", "layered"),
 ]
 
 
@@ -24,11 +21,12 @@ DRY_RUNS = [
 def test_a_dry_run_changes_nothing(
     snapview: Terminal, world: FakeWorld, command: tuple[str, ...]
 ) -> None:
-    before = world.vm(WEB)
+    add_layers(world)
+    before = dict(world.simulation.vms)
     answer = snapview(*command, "--dry-run")
     assert answer.status == 0
     assert answer.out.startswith("Nothing has been changed. This is what would happen:\n  1. ")
-    assert world.vm(WEB) == before
+    assert world.simulation.vms == before
     assert world.calls["start"] == 0
 
 
@@ -49,7 +47,6 @@ def test_a_plan_says_everything_it_knows() -> None:
         estimated_seconds=7.4,
     )
     assert list(plan_lines(made)) == [
-        "Nothing has been changed. This is what would happen:",
         "  1. Merge.",
         r"       /a\x1b[31m",
         "       /b",
@@ -66,7 +63,7 @@ def test_a_plan_says_everything_it_knows() -> None:
         "To copy: 5 MiB.",
         "Extra space needed meanwhile: 0 MiB.",
         "Freed: 1.5 GiB.",
-        "Estimated time: 7 s.",
+        "Estimated time: 7.4 s.",
         "Undo: Take it again.",
     ]
 

@@ -70,10 +70,36 @@ def test_unknown_moments_are_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "shown"),
-    [(0, "0 MiB"), (2048, "2 KiB"), (5 << 20, "5 MiB"), (99 << 20, "99 MiB"), (3 << 29, "1.5 GiB")],
+    [
+        (0, "0 MiB"),
+        (2048, "2 KiB"),
+        (5 << 20, "5 MiB"),
+        (99 << 20, "99 MiB"),
+        (3 << 29, "1.5 GiB"),
+        (-2048, "-2 KiB"),
+        (-(5 << 20), "-5 MiB"),
+    ],
 )
 def test_sizes_are_in_mebibytes_or_gibibytes(size_bytes: int, shown: str) -> None:
     assert text.size(size_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.04, "0.0 s"),
+        (0.36, "0.4 s"),
+        (9.94, "9.9 s"),
+        (12.4, "12 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_durations_are_in_their_two_largest_units(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
 
 
 def test_words() -> None:

@@ -15,7 +15,7 @@ from snapview.core.operations import (
 from snapview.core.vm import (
     SnapshotTree,
 )
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import Terminal, add_layers
 from tests.fakes import FakeWorld
 from tests.trees import make_snapshot, make_vm, tree_of, vm_uuid
 
@@ -66,8 +66,8 @@ def test_a_success_that_cannot_be_seen_is_a_failure(snapview: Terminal, world: F
     world.hold_jobs()
     original = world.perform
 
-    def lie(operation: Operation) -> object:
-        outcome = original(operation)
+    def lie(operation: Operation, agreed: object) -> object:
+        outcome = original(operation, agreed)
         world.define(make_vm("web", tree_of([("other", None)], "other")))
         return outcome
 
@@ -93,3 +93,21 @@ def test_a_name_that_does_not_follow_from_the_title_is_said(
     odd = replace(make_snapshot("snapshot-1"), title="日本")
     world.define(make_vm("fresh", SnapshotTree([odd], odd.name)))
     assert "“日本” (snapshot-1)" in snapview("delete", "fresh", "日本").out
+
+
+def test_a_merge_that_left_its_images_in_place_is_a_failure(
+    snapview: Terminal, world: FakeWorld
+) -> None:
+    uuid = add_layers(world)
+    before = world.vm(uuid)
+    original = world.perform
+
+    def lie(operation: Operation, agreed: object) -> object:
+        outcome = original(operation, agreed)
+        world.simulation.vms[uuid] = replace(before, tree=SnapshotTree())
+        return outcome
+
+    world.perform = lie  # type: ignore[method-assign, assignment]
+    answer = snapview("consolidate", "layered")
+    assert answer.status == 1
+    assert "libvirt reported success, but vda still has all its images" in answer.err

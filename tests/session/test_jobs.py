@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from snapview.core.errors import ConnectionLost, HostError, NotFound, SnapviewError
+from snapview.core.marks import words_of
 from snapview.core.operations import (
     Cancelled,
     CreateSnapshot,
@@ -46,7 +47,9 @@ def quiet(start: Open) -> Witness:
 def test_a_done_job_is_in_the_tree_when_it_says_so(quiet: Witness) -> None:
     job = quiet.do(CREATE)
     assert job.state is JobState.DONE
-    assert job.outcome == Done(frozenset({WEB.uuid}), "new")
+    assert isinstance(job.outcome, Done)
+    assert job.outcome.changed == {WEB.uuid}
+    assert job.outcome.created == "new"
     assert quiet.states_of(job.id) == [JobState.QUEUED, JobState.RUNNING, JobState.DONE]
     assert "new" in quiet.trees_at_the_end[job.id]
     assert quiet.counts_at_the_end[job.id] == 9, "the list of VMs is right as well"
@@ -159,7 +162,9 @@ def test_the_second_job_of_a_vm_waits_for_the_first(world: FakeWorld, quiet: Wit
     world.release_jobs()
     done = quiet.wait_for_job(second, JobState.DONE)
     assert quiet.job(first).state is JobState.DONE
-    assert done.undo == EditDescription(WEB.uuid, "new", "new", ""), "as the first one left it"
+    undo = done.undo
+    assert isinstance(undo, EditDescription)
+    assert (undo.title, words_of(undo.description)) == ("new", ""), "as the first one left it"
 
 
 def test_jobs_of_two_vms_take_turns(world: FakeWorld, quiet: Witness) -> None:
