@@ -127,6 +127,7 @@ class Hardware:
     interfaces: int = 0
     blockers: tuple[str, ...] = ()  # devices that forbid saving memory, in plain words
     has_guest_agent: bool = False
+    has_tpm: bool = False
     os_name: str = ""
 
 

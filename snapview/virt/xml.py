@@ -308,6 +308,7 @@ def _hardware(domain: ET.Element) -> Hardware:
         has_guest_agent=any(
             target.get("name") == AGENT_CHANNEL for target in devices.findall("channel/target")
         ),
+        has_tpm=devices.find("tpm") is not None,
         os_name=_os_name(domain),
     )
 

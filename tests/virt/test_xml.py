@@ -177,6 +177,12 @@ def test_what_forbids_saving_the_memory_is_named_once() -> None:
     assert len(blockers.hardware.blockers) == 3
 
 
+def test_a_tpm_is_seen() -> None:
+    text = "<domain><devices>{}</devices></domain>"
+    assert parse_domain(text.format("<tpm model='tpm-crb'/>")).hardware.has_tpm
+    assert not parse_domain(text.format("")).hardware.has_tpm
+
+
 def test_a_copy_under_way_is_seen() -> None:
     disk = "<disk><target dev='vda'/><mirror type='file' job='copy'/></disk>"
     mirrors = parse_domain(f"<domain><devices>{disk}</devices></domain>").mirrors

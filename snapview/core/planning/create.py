@@ -195,6 +195,11 @@ def _warnings(facts: CreateFacts) -> tuple[str, ...]:
         found.append(f"Read-only disks are left out: {', '.join(left_out)}.")
     if loses_nvram(vm, facts.operation.kind, memory=facts.operation.memory):
         found.append("The firmware's variables (NVRAM) are not kept.")
+    if vm.hardware.has_tpm and not facts.operation.memory:
+        found.append(
+            "What the TPM holds is not kept: a guest that encrypts its disk with it may ask for "
+            "its recovery key after a revert."
+        )
     found.extend(_shared(facts))
     if vm.checkpoints and not facts.is_internal and not vm.run_state.is_active:
         found.append("The next backup has to be a full one: libvirt loses its checkpoints here.")

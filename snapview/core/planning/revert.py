@@ -343,6 +343,11 @@ def _warnings(revert: Decision) -> tuple[str, ...]:
         found.append(f"It is not proven that nothing needs {path}, so that file stays.")
     if loses_nvram(vm, facts.snapshot.kind, memory=facts.loads_memory):
         found.append("The firmware's variables (NVRAM) stay as they are now.")
+    if vm.hardware.has_tpm and not facts.loads_memory:
+        found.append(
+            "What the TPM holds stays as it is now: a guest that encrypts its disk with it may ask "
+            "for its recovery key."
+        )
     if vm.checkpoints:
         found.append("The next backup has to be a full one: after a revert no checkpoint holds.")
     if vm.run_state.is_active:

@@ -306,6 +306,12 @@ def test_variables_of_the_firmware_that_are_not_kept(
     assert any("NVRAM" in text for text in plan_of(vm, operation).warnings) is warned
 
 
+def test_what_a_tpm_holds_is_kept_only_with_the_memory() -> None:
+    vm = vm_of(hardware__has_tpm=True)
+    for operation, warned in ((IN, False), (EX, False), (DISK_ONLY, True)):
+        assert any("TPM" in text for text in plan_of(vm, operation).warnings) is warned
+
+
 # Mixing the kinds
 
 MIX_IN, MIX_EX = replace(IN, mix=True), replace(EX, mix=True)

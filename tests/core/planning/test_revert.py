@@ -301,6 +301,13 @@ def test_variables_of_the_firmware_that_do_not_go_back(
     assert any("NVRAM" in text for text in plan_of(vm, running).warnings) is warned
 
 
+def test_what_a_tpm_holds_goes_back_only_with_the_memory() -> None:
+    vm = internal_vm(hardware__has_tpm=True)
+    assert not any("TPM" in text for text in plan_of(vm, SAFELY).warnings)
+    off = replace(SAFELY, afterwards=Afterwards.OFF)
+    assert any("TPM" in text for text in plan_of(vm, off).warnings)
+
+
 def test_checkpoints_are_named_before_they_are_void() -> None:
     for vm in (internal_vm(checkpoints=("c1",)), external_vm(checkpoints=("c1",))):
         assert any("full" in text for text in plan_of(vm, SAFELY).warnings)
