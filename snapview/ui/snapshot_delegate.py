@@ -156,7 +156,9 @@ class SnapshotDelegate(QStyledItemDelegate):
         if badge is not None:
             self._paint_badge(painter, place, badge)
             return
-        note_colour = theme.warning.text if model.is_expired_at(row) else theme.secondary
+        note_colour = theme.secondary
+        if is_tag and model.is_expired_at(row):
+            note_colour = theme.warning.text
         if is_dimmed:
             note_colour = theme.disabled
         self._paint_note(painter, place, note, note_colour, is_tag=is_tag)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -88,6 +89,11 @@ class Desktop:
     def type(self, text: str) -> None:
         self._xdotool("type", "--delay", "10", text)
 
+    def kill(self) -> None:
+        """End the window as a crash would."""
+        self._process.kill()
+        self._process.wait(10)
+
     def _xdotool(self, *arguments: str) -> None:
         subprocess.run(
             ["xdotool", *arguments],
@@ -155,7 +161,7 @@ def window(uri: str, home: Path, display: str, *, is_dark: bool = False) -> Iter
             yield Desktop(process, display)
             assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(30) == 0
+            assert process.wait(30) in {0, -signal.SIGKILL}
         finally:
             process.kill()
             process.wait(10)

@@ -7,7 +7,7 @@ every line on standard output its answer as JSON; mouse and keys come from the X
 import json
 import sys
 
-from platformdirs import user_data_path
+from platformdirs import user_data_path, user_state_path
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -21,12 +21,12 @@ from PySide6.QtWidgets import (
 
 from snapview.application import make_application
 from snapview.history import History
+from snapview.journal import FileJournal
 from snapview.session import Session
 from snapview.settings import Settings
 from snapview.ui.main_window import MainWindow
 from snapview.ui.theme import apply_style
 from snapview.virt.host import LibvirtHost
-from tests.journals import new_journal
 
 
 class Guide:
@@ -135,7 +135,7 @@ def main() -> None:
     app = make_application()
     if "--dark" in sys.argv:
         apply_style(app, Qt.ColorScheme.Dark)
-    journal = new_journal()
+    journal = FileJournal(user_state_path("snapview") / "journal")
     history = History(user_data_path("snapview") / "history.sqlite")
     session = Session(lambda uri: LibvirtHost(uri, journal), history=history)
     settings = Settings.load()

@@ -1,5 +1,6 @@
 """A person with mouse and keyboard at the real window, on real VMs; virsh and the guest watch."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,3 +168,55 @@ def test_somebody_elses_merge_is_shown_and_finished(
         desktop.click("button Finish")
         desktop.wait("the pivot", lambda: lab9.active_disk(name) == base)
         desktop.wait("no banner", lambda: desktop.ask("banner") == "")
+
+
+def fill_active_image(lab: Lab, name: str, mib: int) -> None:
+    """Write data into the VM's active image, behind what the guest uses; the VM is off then."""
+    lab.virsh("destroy", name)
+    writes = f"write -q -P 7 2M {mib}M"
+    command = ["qemu-io", "-f", "qcow2", "-c", writes, str(lab.active_disk(name))]
+    subprocess.run(lab.daemon.as_account(command), check=True, timeout=60)
+    lab.start_vm(name)
+
+
+def test_after_a_crash_the_window_offers_the_way_out(
+    lab9: Lab, display: str, tmp_path: Path
+) -> None:
+    name = lab9.unique_name("crash")
+    make_chain(lab9, name, "one", "two")
+    fill_active_image(lab9, name, 5)
+    base = lab9.vm_folder(name) / "vda.qcow2"
+    settings = tmp_path / "config" / "snapview" / "settings.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"merge_mib_per_second": 1, "delete_grace_seconds": 0}')
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait_for_rows("one", "two")
+        desktop.click("button Merge chain")
+        desktop.wait_for_words("The point “two”")
+        desktop.click("button Merge")
+        desktop.wait_for_job("%")
+        desktop.kill()
+    assert lab9.active_disk(name) != base
+    with window(lab9.uri, tmp_path, display) as desktop:
+        desktop.click(f"row {name}")
+        desktop.wait("the banner", lambda: "Interrupted" in str(desktop.ask("banner")))
+        desktop.click("button Finish")
+        desktop.wait_for_front("Interrupted on")
+        desktop.wait_for_words("is merged into vda.qcow2")
+        desktop.click("button Finish")
+        desktop.wait("the pivot", lambda: lab9.active_disk(name) == base)
+        desktop.wait_for_rows()
+        desktop.wait("no banner", lambda: desktop.ask("banner") == "")
+    assert sorted(path.name for path in base.parent.glob("vda*")) == ["vda.qcow2"]
+    assert lab9.virsh("snapshot-list", name, "--name").split() == []
+    assert pattern_is_there(lab9, name, base, mib=5)
+
+
+def pattern_is_there(lab: Lab, name: str, path: Path, mib: int) -> bool:
+    lab.virsh("destroy", name)
+    reads = f"read -q -P 7 2M {mib}M"
+    command = lab.daemon.as_account(["qemu-io", "-f", "qcow2", "-c", reads, str(path)])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert not done.stderr, done.stderr
+    return done.returncode == 0

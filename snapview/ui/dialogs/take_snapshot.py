@@ -72,6 +72,7 @@ class TakeSnapshotDialog(OperationDialog):
         self._memory_note = label("", "secondary", wraps=True)
         self._disk_note = label("", "secondary", wraps=True)
         self._kind_was_chosen = False
+        self._mix_asked: tuple[Vm, CreateSnapshot] | None = None
         self.view = PlanView()
         self._build()
         self._follow_vm()
@@ -275,7 +276,10 @@ class TakeSnapshotDialog(OperationDialog):
 
     def _follow_mix(self) -> None:
         """Show the tick to mix kinds, with the reason, only where it makes a difference."""
-        asked = replace(self.operation(), mix=False, title="")
+        asked = replace(self.operation(), mix=False, title="", description="")
+        if self._mix_asked == (self.vm, asked):  # typing changes nothing about it
+            return
+        self._mix_asked = (self.vm, asked)
         without = plan(self.vm, asked)
         is_mixed = isinstance(without, Refusal) and without.code is RefusalCode.MIXED
         is_possible = is_mixed and isinstance(plan(self.vm, replace(asked, mix=True)), Plan)
