@@ -41,7 +41,10 @@ class _Program(click.Group):
                 print_document(error_document(error))
             status = status_of(error)
         except GaveUp:
-            note("snapview: left alone. libvirt may still be finishing what it had begun.")
+            note(
+                "snapview: left alone. libvirt may still be finishing what it had begun; the next "
+                "snapview says what is left to be done."
+            )
             ctx.exit(ExitStatus.CANCELLED)
         except KeyboardInterrupt:
             # Closing connections would wait for the very call that Ctrl-C is meant to leave.
