@@ -174,7 +174,7 @@ class Story:
         self.excused |= stray
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data(), st.lists(ACTS, min_size=4, max_size=14))
 def test_whatever_happened_before_a_revert_reaches_its_state_and_spoils_no_other(
     data: st.DataObject, acts: list[str]
@@ -215,6 +215,28 @@ def test_what_another_vm_stands_on_is_left_to_it_without_a_word() -> None:
     images = {path: ImageFile(path, "qcow2", "/images/b1.qcow2")}
     vm = external_vm(storage=Storage(images, {"/images": 1}, {path: ("other",)}))
     assert leaving(vm, Images(vm), set()) == Leaving()
+
+
+@pytest.mark.parametrize(
+    ("chain", "gone", "staying"),
+    [
+        (("b2", "b1", "base"), [], "b2"),
+        (("b2", "bare", "b1", "base"), ["b2"], "bare"),  # it stands on the layer below
+    ],
+)
+def test_what_an_unknown_file_stands_on_stays_and_is_named(
+    chain: tuple[str, ...], gone: list[str], staying: str
+) -> None:
+    paths = [f"/images/{name}.qcow2" for name in chain]
+    images = {
+        path: ImageFile(path, "qcow2", below)
+        for path, below in zip(paths, [*paths[1:], None], strict=True)
+    }
+    images["/images/stray"] = ImageFile("/images/stray", "qcow2", f"/images/{staying}.qcow2")
+    vm = external_vm(disks=(disk(*chain),), storage=Storage(images, {"/images": 1}))
+    found = leaving(vm, Images(vm), set())
+    assert [path for _, path in found.gone] == [f"/images/{name}.qcow2" for name in gone]
+    assert found.staying == (f"/images/{staying}.qcow2",)
 
 
 def test_with_a_record_that_cannot_be_read_only_what_was_just_made_goes() -> None:
