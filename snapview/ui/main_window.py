@@ -19,6 +19,7 @@ from snapview.ui.colours import Severity
 from snapview.ui.dialog_opener import DialogOpener
 from snapview.ui.dialogs.about import AboutDialog, CloseDialog, ShortcutsDialog
 from snapview.ui.dialogs.add_connection import AddConnectionDialog
+from snapview.ui.focus import focus_next
 from snapview.ui.job_desk import JobDesk
 from snapview.ui.job_words import summary
 from snapview.ui.page_contents import SESSION_URI, PageAction
@@ -219,8 +220,8 @@ class MainWindow(StyledWidget):
         panes: list[QWidget] = [self.vm_list.view]
         panes += [page.tree, page.detail] if self.stage.shows_vm else [self.stage.page]
         panes += [self.top_bar.search]
-        at = next((n for n, pane in enumerate(panes) if _has_focus(pane)), -1)
-        panes[(at + 1) % len(panes)].setFocus(Qt.FocusReason.TabFocusReason)
+        panes += [pane for pane in (self.jobs_strip, self.stage.work_banner) if pane.isVisible()]
+        focus_next(panes)
 
     def _turn_round(self) -> None:
         newest_first = self.action_set[ActionId.NEWEST_FIRST].isChecked()
@@ -379,7 +380,3 @@ class MainWindow(StyledWidget):
     def _close_anyway(self) -> None:
         self._may_close = True
         self.close()
-
-
-def _has_focus(pane: QWidget) -> bool:
-    return pane.hasFocus() or any(each.hasFocus() for each in pane.findChildren(QWidget))

@@ -7,25 +7,29 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
 from snapview.core.errors import HostError, NotInstalled, NotPermitted
-from snapview.core.operations import CreateSnapshot, DeleteSnapshot
+from snapview.core.operations import CreateSnapshot, DeleteSnapshot, EndBlockJob
+from snapview.core.under_way import BlockJob, BlockJobType
 from snapview.core.vm import RunState
 from snapview.session import ConnectionState, JobState
 from snapview.settings import Settings
 from snapview.ui.actions import ActionId
 from snapview.ui.dialogs.add_connection import AddConnectionDialog
+from snapview.ui.dialogs.consolidate import ConsolidateDialog
 from snapview.ui.dialogs.describe import DescribeDialog
 from snapview.ui.dialogs.remove import RemoveDialog
 from snapview.ui.dialogs.revert import RevertDialog
 from snapview.ui.dialogs.take_snapshot import TakeSnapshotDialog
+from snapview.ui.dialogs.under_way import EndJobDialog
 from snapview.ui.job_row import JobRow
 from snapview.ui.theme import apply_style
 from tests.conftest import AllowLog
 from tests.fakes import FakeWorld
 from tests.trees import branching_tree, linear_tree, make_vm, vm_uuid
 from tests.ui.conftest import OpenWindow
+from tests.ui.dialogs.worlds import line_of_externals
 from tests.ui.windows import ONE, TWO, Shown, button_of, click, says
 
 
@@ -159,6 +163,62 @@ def test_f6_goes_round_the_panes(web: Shown) -> None:
     assert seen[0] is web.window.stage.vm_page.tree
     assert seen[3] is web.window.vm_list.view
     assert len(set(map(id, seen))) == 4
+
+
+def test_f6_reaches_the_strip_and_the_banner(open_window: OpenWindow) -> None:
+    busy = replace(make_vm("web", branching_tree()), block_jobs=(BlockJob("vda"),))
+    shown = open_window(FakeWorld(busy))
+    shown.wait_for_tree("web")
+    shown.wait(shown.window.stage.work_banner.isVisible)
+    delete = DeleteSnapshot(vm_uuid("web"), ("tuned",))
+    shown.session.submit(shown.key("web"), delete, grace_seconds=60)
+    shown.wait(shown.window.jobs_strip.isVisible)
+    shown.window.vm_list.view.setFocus()
+    seen: list[str] = []
+    for _ in range(6):
+        shown.press(Qt.Key.Key_F6)
+        focused = QApplication.focusWidget()
+        if isinstance(focused, QAbstractButton):
+            seen.append(focused.text())
+    assert seen == ["Undo", "Abort…"]
+    assert shown.window.vm_list.view.hasFocus()
+
+
+def test_what_is_under_way_elsewhere_is_settled_from_its_banner(open_window: OpenWindow) -> None:
+    ready = BlockJob("vda", BlockJobType.COPY, 1, 1, is_ready=True)
+    shown = open_window(FakeWorld(replace(make_vm("web"), block_jobs=(ready,))))
+    shown.wait_for_tree("web")
+    banner = shown.window.stage.work_banner
+    shown.wait(banner.isVisible)
+    shown.click_button(banner, "Abort")
+    dialog = shown.dialog()
+    assert isinstance(dialog, EndJobDialog)
+    assert dialog.operation() == EndBlockJob(vm_uuid("web"), "vda", finish=False)
+    click(dialog.go_button)
+    shown.wait(lambda: shown.world.vm(vm_uuid("web")).block_jobs == ())
+    shown.wait(lambda: shown.session.jobs[-1].state is JobState.DONE)
+    assert not banner.isVisible()
+
+
+def test_the_chain_is_merged_by_its_key(open_window: OpenWindow, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "s.json")
+    settings.delete_grace_seconds = 0
+    settings.merge_mib_per_second = 50
+    world = FakeWorld(line_of_externals())
+    shown = open_window(world, settings=settings)
+    shown.wait_for_tree("web")
+    shown.settle()
+    shown.window.stage.vm_page.tree.setFocus()
+    modifiers = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(shown.window.stage.vm_page.tree, Qt.Key.Key_M, modifiers)
+    dialog = shown.dialog()
+    assert isinstance(dialog, ConsolidateDialog)
+    assert dialog.operation().bandwidth_bytes_per_second == 50 << 20
+    shown.wait(dialog.go_button.isEnabled)
+    click(dialog.go_button)
+    shown.wait(lambda: shown.names() == [None])
+    assert [disk.depth for disk in world.vm(vm_uuid("web")).state_disks] == [0, 0]
+    shown.wait(lambda: shown.session.jobs[-1].state is JobState.DONE)
 
 
 def test_links_in_the_details_select(web: Shown) -> None:

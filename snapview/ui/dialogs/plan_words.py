@@ -49,7 +49,7 @@ def cost_figures(planned: Plan, vm: Vm) -> tuple[CostFigure, ...]:
         found.append(_size(planned.extra_bytes_needed, _extra_word(planned, vm)))
     if planned.estimated_seconds is not None or copies:
         found.append(_time(planned, vm))
-    if planned.freed_bytes is None and (copies or Act.DISCARD in planned.acts):
+    if planned.freed_bytes is None and copies:
         found.append(_size(None, _tr("comes back; known when it is done")))
     return tuple(found)
 

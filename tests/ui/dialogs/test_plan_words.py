@@ -99,6 +99,7 @@ def test_a_limit_is_what_the_time_comes_from() -> None:
 def test_a_discard_copies_nothing() -> None:
     discard = plan_of(Act.DISCARD, RemoveFile(PATHS[1]), freed_bytes=3 * GIB)
     assert words(cost_figures(discard, VM)) == [("3.0 GiB", "comes back")]
+    assert words(cost_figures(plan_of(Act.DISCARD), VM)) == [], "an unknown alone says nothing"
     assert words(cost_figures(plan_of(Act.EDIT), VM)) == []
 
 
