@@ -39,13 +39,17 @@ def local_day(now: datetime | None = None) -> date:
 
 
 def retention_text(snapshot: Snapshot, now: datetime, *, is_short: bool = False) -> str:
-    """Return how long a kept state is wanted: "kept until 6 December"; empty: nobody said."""
+    """Return how long a kept state is wanted; empty: nobody said.
+
+    "kept until 6 December", "may go since 6 December"; short "kept until 6 Dec", "may go".
+    """
     until = marks(snapshot).kept_until
     if until is None:
         return ""
     day = date_text(until, local_day(now), is_short=is_short)
-    text = _tr("may go since {day}") if is_expired(snapshot, now) else _tr("kept until {day}")
-    return text.format(day=day)
+    if not is_expired(snapshot, now):
+        return _tr("kept until {day}").format(day=day)
+    return _tr("may go") if is_short else _tr("may go since {day}").format(day=day)
 
 
 def consistency_text(snapshot: Snapshot) -> str:
