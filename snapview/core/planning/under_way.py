@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from snapview.core.moves import EndJob
+from snapview.core.moves import EndJob, StopVm
 from snapview.core.operations import EndBlockJob, Recover
+from snapview.core.phrases import move_sentence
 from snapview.core.planning.plans import (
     NO_INTERRUPTION,
     Act,
@@ -171,5 +172,12 @@ def plan_recover(vm: Vm, operation: Recover) -> Plan | Refusal:
     if (refusal := first_refusal(RECOVER_RULES, facts)) is not None:
         return refusal
     act = Act.FINISH if operation.finish else Act.ABORT
-    steps = tuple(Step(act, text) for text in facts.sentences or ())
-    return Plan(operation=operation, steps=steps)
+    sentences = facts.sentences or ()
+    # It may have gone on for hours since: then what it wrote goes with the images that are left.
+    is_stopped = vm.run_state.is_active and move_sentence(StopVm()) in sentences
+    since = f"Everything that “{vm.name}” has done since it was interrupted: it is switched off"
+    return Plan(
+        operation=operation,
+        steps=tuple(Step(act, text) for text in sentences),
+        lost=(since,) if is_stopped else (),
+    )

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapview.core.moves import EndJob
+from snapview.core.moves import EndJob, Move, SetCurrent, StopVm
 from snapview.core.operations import EndBlockJob, Recover
+from snapview.core.phrases import move_sentence
 from snapview.core.planning import Act, Plan, RefusalCode, plan
 from snapview.core.planning.under_way import END_JOB_RULES, RECOVER_RULES
 from snapview.core.under_way import BlockJob, BlockJobType, Interruption
-from snapview.core.vm import Vm
+from snapview.core.vm import RunState, Vm
 from tests.core.planning.cases import (
     Case,
     check_case,
@@ -129,6 +130,25 @@ def test_ready_is_the_jobs_own_flag_and_never_worked_out_from_bytes() -> None:
 def test_a_recovery_says_what_the_journal_says(operation: Recover, act: Act, what: str) -> None:
     (step,) = plan_of(external_vm(interruption=STOPPED), operation).steps
     assert (step.act, step.what) == (act, what)
+
+
+@pytest.mark.parametrize(
+    ("state", "moves", "is_lost"),
+    [
+        (RunState.RUNNING, (StopVm(), SetCurrent("one")), True),
+        (RunState.PAUSED, (StopVm(),), True),
+        (RunState.SHUTOFF, (StopVm(),), False),
+        (RunState.RUNNING, (SetCurrent("one"),), False),
+    ],
+)
+@pytest.mark.parametrize("operation", [FORWARD, BACKWARD])
+def test_what_the_vm_did_since_it_was_interrupted_is_lost_when_it_is_stopped(
+    state: RunState, moves: tuple[Move, ...], is_lost: bool, operation: Recover
+) -> None:
+    sentences = tuple(map(move_sentence, moves))
+    interruption = replace(STOPPED, finish=sentences, undo=sentences)
+    vm = external_vm(interruption=interruption, run_state=state)
+    assert bool(plan_of(vm, operation).lost) is is_lost
 
 
 def test_a_recovery_goes_past_the_block_job_that_was_left_running() -> None:
