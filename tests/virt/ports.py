@@ -189,7 +189,9 @@ class MemoryPort:
         return self.call("definition", lambda: self.libvirt.definition, "")
 
     def internal_tags(self, path: str) -> tuple[str, ...] | None:
-        return self.call("tags", lambda: tuple(self.libvirt.files[path].tags), None)
+        image = self.libvirt.files.get(path)
+        is_read = image is not None and image.format == "qcow2"
+        return self.call("tags", lambda: tuple(image.tags) if image and is_read else None, None)
 
     # Changing
 
