@@ -68,6 +68,8 @@ class Connection(QObject):
         self._list = Repeated(self._start_list)
         self._running: dict[int, Operation] = {}  # by job
         self._sampling: set[int] = set()
+        self._limits: dict[int, int] = {}  # by job, in bytes/s: those chosen by hand
+        self._seen: dict[int, Progress] = {}  # by job: how far it was when it last copied
         self._failures = 0
         self._is_connecting = False
         self._is_leaving = False
@@ -159,11 +161,16 @@ class Connection(QObject):
         then: Callable[[], None],
         otherwise: Callable[[SnapviewError], None],
     ) -> None:
-        """Limit the speed of a running job; ``then`` or ``otherwise`` say how that went."""
+        """Limit the speed of a running job; ``then`` or ``otherwise`` say how that went.
+
+        The merges that follow in the same job begin as fast as was planned, so the limit is set
+        again for each of them.
+        """
         operation = self._running.get(job_id)
         if operation is None:
             return
         uuid = operation.vm_uuid
+        self._limits[job_id] = bytes_per_second
 
         def set_limit(host: Host) -> bool:
             if self._operations.is_under_way(job_id):
@@ -172,6 +179,22 @@ class Connection(QObject):
             return False
 
         self._asking.ask(set_limit, lambda is_set: then() if is_set else None, otherwise)
+
+    def _tell(self, job_id: int, progress: Progress) -> None:
+        """Pass on how far a job is; slow its next merge down as soon as that copies."""
+        before = self._seen.get(job_id, Progress(""))
+        if progress.done_bytes:
+            self._seen[job_id] = progress
+        self.job_progressed.emit(job_id, progress)
+        limit, operation = self._limits.get(job_id), self._running.get(job_id)
+        is_same = progress.phase == before.phase and progress.done_bytes >= before.done_bytes
+        if limit is None or operation is None or is_same or not progress.done_bytes:
+            return
+        self._asking.ask(
+            lambda host: host.limit(operation.vm_uuid, limit),
+            lambda _: None,
+            lambda error: logger.info("Job %d is not slowed down again: %s", job_id, error),
+        )
 
     def _is_at_work(self, uuid: str) -> bool:
         """Whether a job of ours runs on that VM or is about to."""
@@ -193,13 +216,15 @@ class Connection(QObject):
         if isinstance(job_id, int):
             if not self._sample_timer.isActive():
                 self._sample_timer.start()
-            self.job_progressed.emit(job_id, progress)
+            self._tell(job_id, progress)
 
     @Slot(object, object)
     def _on_job_ended(self, job_id: object, outcome: Outcome) -> None:
         if not isinstance(job_id, int):
             return  # the operations worker connected, or could not: the next job will say
         self._running.pop(job_id, None)
+        self._limits.pop(job_id, None)
+        self._seen.pop(job_id, None)
         if not self._running:
             self._sample_timer.stop()
         if isinstance(outcome, Failed) and isinstance(outcome.error, ConnectionLost):
@@ -225,7 +250,7 @@ class Connection(QObject):
     def _on_sampled(self, job_id: int, progress: Progress | None) -> None:
         self._sampling.discard(job_id)
         if progress is not None and job_id in self._running:
-            self.job_progressed.emit(job_id, progress)
+            self._tell(job_id, progress)
 
     def _on_not_sampled(self, job_id: int, error: SnapviewError) -> None:
         self._sampling.discard(job_id)

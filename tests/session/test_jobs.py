@@ -412,11 +412,48 @@ def test_a_running_merge_is_slowed_down(
     quiet.wait(lambda: quiet.job(job_id).limit_bytes_per_second == 1 << 20)
     world.release_jobs()
     quiet.wait_for_job(job_id, JobState.DONE)
+    set_while_it_ran = len(limits)
     quiet.session.limit(job_id, 3)
     quiet.session.limit(4711, 3)
     quiet.do(CREATE)
-    assert limits == [1 << 20], "what is over is not slowed down, nor somebody else's job"
+    assert len(limits) == set_while_it_ran, "what is over is not slowed down, nor somebody's"
+    assert set(limits) == {1 << 20}
     assert quiet.job(job_id).limit_bytes_per_second == 1 << 20
+
+
+def wait_for_samples(world: FakeWorld, witness: Witness, count: int) -> None:
+    least = world.calls["sample"] + count
+    witness.wait(lambda: world.calls["sample"] >= least)
+
+
+def test_the_next_merge_of_a_job_is_slowed_down_too(
+    world: FakeWorld, shown: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(FakeHost, "limit", lambda _host, _uuid, speed: limits.append(speed))
+    world.hold_jobs()
+    job_id = shown.session.submit(WEB, DELETE)
+    shown.wait(lambda: world.waiting_jobs == 1)
+    seen = [
+        Progress("Merging vda", 50, 100),
+        Progress("Merging vda", 60, 100),
+        Progress("Merging vdb", 0, 100),  # it has not begun to copy
+        Progress("Merging vdb", 7, 100),
+        Progress("Merging vdb", 70, 100),
+        Progress("Merging vdb", 5, 100),  # the second run of the same disk
+    ]
+    counts = []
+    shown.session.limit(job_id, 9)
+    shown.wait(lambda: limits)
+    for progress in seen:
+        world.samples[WEB.uuid] = progress
+        shown.wait(lambda: shown.job(job_id).progress == world.samples[WEB.uuid])
+        wait_for_samples(world, shown, 3)
+        counts.append(len(limits))
+    world.release_jobs()
+    shown.wait_for_job(job_id, JobState.DONE)
+    assert set(limits) == {9}
+    assert [after - counts[0] for after in counts] == [0, 0, 0, 1, 1, 2]
 
 
 def test_a_limit_that_is_refused_is_told(

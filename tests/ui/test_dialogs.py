@@ -16,6 +16,7 @@ from snapview.core.operations import (
     CreateSnapshot,
     DeleteSnapshot,
     EditDescription,
+    MergeBy,
     RevertSnapshot,
 )
 from snapview.core.planning import Plan, Refusal
@@ -34,6 +35,7 @@ from snapview.ui.dialogs.remove import RemoveDialog
 from snapview.ui.dialogs.revert import RevertDialog
 from snapview.ui.dialogs.take_snapshot import TakeSnapshotDialog
 from tests.trees import branching_tree, linear_tree, make_snapshot, make_vm
+from tests.ui.dialogs.worlds import line_of_externals
 from tests.ui.windows import click, says
 
 D = TypeVar("D", bound=OperationDialog)
@@ -234,6 +236,17 @@ def test_remove_of_several(qtbot: QtBot) -> None:
     assert says(dialog, "and 6 more")
     dialog.show_vm(replace(vm, tree=linear_tree(3)))
     assert isinstance(dialog.planned, Refusal)
+
+
+def test_merging_upwards_never_takes_more_along(qtbot: QtBot) -> None:
+    vm = line_of_externals()
+    wanted = DeleteSnapshot(vm.uuid, ("s1",), merge_by=MergeBy.PULL)
+    dialog = shown(RemoveDialog(vm, wanted), qtbot)
+    assert isinstance(dialog.planned, Refusal), "a middle image of a VM that runs"
+    assert not dialog.subtree.isChecked()
+    newest = shown(RemoveDialog(vm, replace(wanted, snapshots=("s3",))), qtbot)
+    assert isinstance(newest.planned, Plan)
+    assert says(newest, "Merged upwards")
 
 
 # -- describing

@@ -43,13 +43,12 @@ def cost_figures(planned: Plan, vm: Vm) -> tuple[CostFigure, ...]:
     copies = Act.MERGE in planned.acts
     if planned.freed_bytes is not None:
         found.append(_size(planned.freed_bytes, _tr("comes back")))
-    if planned.bytes_to_copy is not None or copies:
-        found.append(_size(planned.bytes_to_copy, _tr("to copy")))
-    if planned.extra_bytes_needed is not None or copies:
-        found.append(_size(planned.extra_bytes_needed, _extra_word(planned, vm)))
-    if planned.estimated_seconds is not None or copies:
-        found.append(_time(planned, vm))
-    if planned.freed_bytes is None and copies:
+    if not copies:
+        return tuple(found)
+    found.append(_size(planned.bytes_to_copy, _tr("to copy")))
+    found.append(_size(planned.extra_bytes_needed, _extra_word(planned, vm)))
+    found.append(_time(planned, vm))
+    if planned.freed_bytes is None:
         found.append(_size(None, _tr("comes back; known when it is done")))
     return tuple(found)
 
@@ -120,7 +119,7 @@ def way_text(planned: Plan, vm: Vm) -> str:
     if any(isinstance(move, RevertByLibvirt) for move in planned.moves):
         return _tr("by {host} itself").format(host=host)
     if any(isinstance(move, DefineAsAt | RestoreMemory) for move in planned.moves):
-        return _tr("by snapview’s own way; {host} cannot do this one").format(host=host)
+        return _tr("by snapview’s own way, step by step")
     return ""
 
 

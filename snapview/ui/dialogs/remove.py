@@ -53,8 +53,7 @@ class RemoveDialog(OperationDialog):
         self._facts = column(spacing=SMALL_INSET)
         self._build()
         self._follow_vm()
-        is_refused = isinstance(plan(vm, wanted), Refusal)
-        self.subtree.setChecked(wanted.subtree or (is_refused and self._subtree_is_possible()))
+        self.subtree.setChecked(wanted.subtree or self._needs_subtree())
         self.subtree.toggled.connect(self.replan)
         self.replan()
         self.resize(680, 420)
@@ -164,9 +163,13 @@ class RemoveDialog(OperationDialog):
         found = {each for name in names if name in tree for each in tree.subtree(name)}
         return found - set(names)
 
-    def _subtree_is_possible(self) -> bool:
+    def _needs_subtree(self) -> bool:
+        """Whether it can only go with what stands on it; who merges upwards asked for less."""
+        if not self._descendants() or self._wanted.merge_by is MergeBy.PULL:
+            return False
         whole = replace(self._wanted, subtree=True)
-        return bool(self._descendants()) and isinstance(plan(self.vm, whole), Plan)
+        is_refused = isinstance(plan(self.vm, self._wanted), Refusal)
+        return is_refused and isinstance(plan(self.vm, whole), Plan)
 
 
 def upwards_box() -> QWidget:

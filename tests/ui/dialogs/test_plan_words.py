@@ -97,7 +97,14 @@ def test_a_limit_is_what_the_time_comes_from() -> None:
 
 
 def test_a_discard_copies_nothing() -> None:
-    discard = plan_of(Act.DISCARD, RemoveFile(PATHS[1]), freed_bytes=3 * GIB)
+    discard = plan_of(
+        Act.DISCARD,
+        RemoveFile(PATHS[1]),
+        freed_bytes=3 * GIB,
+        bytes_to_copy=0,
+        extra_bytes_needed=0,
+        estimated_seconds=0.0,
+    )
     assert words(cost_figures(discard, VM)) == [("3.0 GiB", "comes back")]
     assert words(cost_figures(plan_of(Act.DISCARD), VM)) == [], "an unknown alone says nothing"
     assert words(cost_figures(plan_of(Act.EDIT), VM)) == []
@@ -133,9 +140,7 @@ def test_who_reverts() -> None:
     revert = Plan(RevertSnapshot(VM.uuid, "s1"), ())
     assert way_text(revert, VM) == ""
     assert way_text(replace(revert, moves=(RevertByLibvirt("s1"),)), VM) == "by libvirt 11.3 itself"
-    own = way_text(replace(revert, moves=(DefineAsAt("s1", ()),)), VM)
-    assert "own way" in own
-    assert "libvirt 11.3" in own
+    assert "own way" in way_text(replace(revert, moves=(DefineAsAt("s1", ()),)), VM)
 
 
 def taking(act: Act, *, kind: SnapshotKind, needed: int | None = None) -> Plan:
