@@ -86,6 +86,9 @@ def _needed_by(path: str, vm: Vm, storage: Storage, site: Site) -> Iterator[str]
         yield f"{above} lies on it"
     for user in storage.users.get(path, ()):
         yield f"the VM “{user}” uses it"
+    inside = site.port.internal_tags(path)
+    if inside:  # whoever had the record of them; ours are gone by now
+        yield f"there are states inside it: {', '.join(inside)}"
 
 
 def _forget_chains(path: str, vm: Vm, site: Site) -> None:

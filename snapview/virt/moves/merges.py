@@ -5,7 +5,7 @@ workbench. A merge is done when the chain shows it, never because a job is gone.
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -83,6 +83,7 @@ def _commit(move: CommitImages, site: Site) -> Progresses:
     gone, above = merged_away(move), _above(move)
     storage = site.port.read_storage()
     copied = _allocation(storage, gone)
+    _require_nothing_inside(gone, site)
     spoilt = site.holders(move.target, overwritten(move))
     with _opened(move.target, move.chain, storage, site) as qemu:
 
@@ -104,6 +105,18 @@ def _commit(move: CommitImages, site: Site) -> Progresses:
     is_so = above is None or after.is_unread(above) or _lies_on(after, above, move.base)
     require(is_so, f"{above} still does not lie on {move.base}")
     _require_whole(after, move.chain[0].path)
+
+
+def _require_nothing_inside(images: Iterable[str], site: Site) -> None:
+    """Let no state be dropped or spoilt of which libvirt has no record: QEMU says nothing."""
+    for path in images:
+        inside = site.port.internal_tags(path)
+        if inside:
+            raise Conflict(
+                f"There are states inside {path} that the merge would destroy: "
+                f"{', '.join(inside)}.",
+                advice="Delete them first; those without a record with: qemu-img snapshot -d.",
+            )
 
 
 def _is_committed(move: CommitImages, site: Site) -> bool:
@@ -136,6 +149,7 @@ def _pull(move: PullImages, site: Site) -> Progresses:
     gone = tuple(paths[1 : paths.index(move.base)] if move.base is not None else paths[1:])
     below = () if move.base is None else (move.base,)
     copied = _allocation(storage, gone)
+    _require_nothing_inside([first], site)
     with _opened(move.target, move.chain, storage, site) as qemu:
         if qemu.block_job(move.target) is None and qemu.chain(move.target)[:1] != (first,):
             raise Conflict(f"{first} is not what {move.target} writes to.", advice=CHANGED)
