@@ -11,13 +11,14 @@ from snapview.core.operations import (
     Consolidate,
     CreateSnapshot,
     DeleteSnapshot,
+    EditDescription,
     Failed,
     MergeBy,
     Operation,
     Outcome,
     RevertSnapshot,
 )
-from snapview.core.planning import Act, Plan, Step
+from snapview.core.planning import Act, Plan, Step, plan
 from snapview.session import JobState
 from snapview.settings import Settings
 from snapview.ui.dialogs.cancel import CancelDialog
@@ -144,6 +145,21 @@ def test_a_plan_that_has_changed_is_shown_anew_as_it_was_filled_in(
         assert not asked.safety_snapshot
     click(dialog.go_button)
     web.wait(lambda: web.session.jobs and web.session.jobs[-1].state is JobState.DONE)
+
+
+def test_what_changes_during_the_grace_period_is_looked_at_again(web: Shown) -> None:
+    planned = plan(web.world.vm(WEB), DELETE)
+    assert isinstance(planned, Plan)
+    key = web.key("web")
+    job_id = web.session.submit(key, planned.operation, planned=planned, grace_seconds=3600)
+    web.world.act(EditDescription(WEB, "tuned", "the only copy of the thesis", ""))
+    web.session.start_now(job_id)
+    dialog = web.dialog()
+    assert isinstance(dialog, RemoveDialog)
+    assert says(dialog, "nothing was touched")
+    web.wait(lambda: says(dialog, "the only copy of the thesis"))
+    assert "tuned" in web.world.vm(WEB).tree
+    dialog.reject()
 
 
 def test_of_a_vm_that_is_not_shown_it_waits_in_the_strip(
