@@ -23,6 +23,7 @@ from snapview.core.operations import (
     Operation,
     Outcome,
     Progress,
+    Recover,
     RevertSnapshot,
     VmEvent,
 )
@@ -34,6 +35,9 @@ from snapview.session.views import ConnectionState, ConnectionView
 from snapview.worker import Worker, read
 
 logger = logging.getLogger(__name__)
+
+# What may write or read a VM's memory, and meanwhile keep others from it.
+WITH_MEMORY = CreateSnapshot | RevertSnapshot | Recover
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class Connection(QObject):
         30 s, with an error. The VM is read again when the job is over.
         """
         return any(
-            operation.vm_uuid == uuid and isinstance(operation, CreateSnapshot | RevertSnapshot)
+            operation.vm_uuid == uuid and isinstance(operation, WITH_MEMORY)
             for operation in self._running.values()
         )
 

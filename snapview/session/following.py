@@ -181,7 +181,7 @@ class Following(QObject):
             return
         storage = replace(storage, copy_bytes_per_second=self._copy_bytes_per_second)
         if storage != view.vm.storage:
-            self._views[uuid] = replace(view, vm=replace(view.vm, storage=storage))
+            self._views[uuid] = replace(view, vm=view.vm.with_storage(storage))
             self.vm_updated.emit(self._views[uuid])
 
     def _on_not_found(self, uuid: str, error: SnapviewError) -> None:

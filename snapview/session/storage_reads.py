@@ -1,7 +1,6 @@
 """Reads the image files around VMs, which takes longer than the VMs themselves."""
 
 import logging
-from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import QObject, Signal
@@ -55,8 +54,10 @@ def with_known_storage(vm: Vm, before: Vm | None) -> Vm:
     """
     if before is None or before.storage is None or _images(vm) != _images(before):
         return vm
-    return replace(vm, storage=before.storage)
+    return vm.with_storage(before.storage)
 
 
 def _images(vm: Vm) -> object:
-    return vm.disks, {snapshot.name: snapshot.disks for snapshot in vm.tree}
+    # What the headers added to a chain is no change of the VM's.
+    defined = [(disk.target, disk.layers[: max(1, disk.defined)]) for disk in vm.disks]
+    return defined, {snapshot.name: snapshot.disks for snapshot in vm.tree}

@@ -87,7 +87,7 @@ def test_what_is_known_of_other_images_is_forgotten(
     shown.wait(lambda: storage(shown))
     found = storage(shown)
     assert found is not None
-    assert set(found.images) == {layer.path for layer in shown.view().vm.disks[0].layers}
+    assert set(found.images) == {layer.path for layer in world.vm(WEB.uuid).disks[0].layers}
     assert len(found.images) == 2
 
 
