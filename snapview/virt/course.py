@@ -7,6 +7,7 @@ back is; of what cannot, the records say the truth afterwards. Either way the VM
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import dropwhile
 
 from snapview.core.errors import Conflict, ConnectionLost, HostError, SnapviewError
 from snapview.core.journal import NO_NOTE, Begun, Entry, OpenEntry, undo_moves
@@ -187,15 +188,28 @@ def _loss(labels: Sequence[str]) -> str:
 
 
 def doomed_in(moves: Sequence[Move], tree: SnapshotTree) -> dict[str, tuple[str, ...]]:
-    """Return the snapshots that the moves forget, each with the files that go with it alone."""
+    """Return the snapshots that the moves forget, each with the files that may go with it.
+
+    Those are its memory, and what is removed right after its record is dropped. Of these some may
+    still be needed when the merges before did not come to their end.
+    """
     removed = {move.path for move in moves if isinstance(move, RemoveFile)}
     found: dict[str, tuple[str, ...]] = {}
-    for move in moves:
+    for at, move in enumerate(moves):
         if isinstance(move, ForgetSnapshot):
             snapshot = tree.get(move.snapshot)
             memory = snapshot.memory_path if snapshot is not None else None
-            found[move.snapshot] = (memory,) if memory in removed and memory is not None else ()
+            files = [*_removed_next(moves[at:]), *([memory] if memory in removed else [])]
+            found[move.snapshot] = tuple(dict.fromkeys(filter(None, files)))
     return found
+
+
+def _removed_next(moves: Sequence[Move]) -> Iterator[str]:
+    """Yield the files that are removed right after the records that the moves begin with."""
+    for move in dropwhile(lambda each: isinstance(each, ForgetSnapshot), moves):
+        if not isinstance(move, RemoveFile):
+            return
+        yield move.path
 
 
 def spoilt_before(entry: Entry, tree: SnapshotTree) -> Iterator[str]:

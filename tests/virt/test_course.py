@@ -7,7 +7,10 @@ from contextlib import suppress
 import pytest
 
 from snapview.core.errors import Conflict, ConnectionLost, NoSpace
+from snapview.core.moves import ForgetSnapshot, PullImages, RemoveFile
 from snapview.core.operations import Cancelled, Done, Failed, Outcome, Progress, Recover
+from snapview.core.vm import Snapshot, SnapshotTree
+from snapview.virt.course import doomed_in
 from snapview.virt.job import run
 from tests.virt.memory_libvirt import UUID
 from tests.virt.operating import (
@@ -353,3 +356,22 @@ def test_a_journal_that_fills_up_half_way_hinders_no_way_back() -> None:
     assert isinstance(do(port, scenario.operation), Failed)
     check_whole(port.libvirt, before, scenario)
     assert port.libvirt.live() == before.live
+
+
+def test_with_a_snapshot_that_is_given_up_goes_what_only_its_record_kept() -> (
+    None
+):
+    one, two = (Snapshot(name, memory_path=f"/images/{name}.mem") for name in ("one", "two"))
+    moves = (
+        ForgetSnapshot("two"),
+        ForgetSnapshot("one"),
+        RemoveFile("/images/a"),
+        RemoveFile("/images/b"),
+        PullImages("vda", None, (), in_vm=False),
+        RemoveFile("/images/c"),
+        RemoveFile("/images/two.mem"),
+    )
+    assert doomed_in(moves, SnapshotTree([one, two])) == {
+        "two": ("/images/a", "/images/b", "/images/two.mem"),
+        "one": ("/images/a", "/images/b"),
+    }
