@@ -10,7 +10,7 @@ from contextlib import suppress
 from enum import IntFlag
 from typing import Any, Protocol
 
-from snapview.core.errors import ConnectionLost, NotFound, SnapviewError
+from snapview.core.errors import Conflict, ConnectionLost, NotFound, SnapviewError
 from snapview.core.storage import Storage
 from snapview.core.vm import DiskChain, DiskLayer, Vm
 from snapview.virt.errormap import MissingFile, Translated
@@ -206,13 +206,19 @@ def _open_layers(host: HandleSource, domain: Any) -> Iterable[DiskLayer]:
 
     A busy VM is asked for what libvirt knows without it; else we would wait for half a minute.
     """
-    with host.translated("look at the VM"):
-        if not domain.isActive():
-            return ()
-        if int(domain.controlInfo(0)[0]) == CONTROL_OK:
-            return layers_of(_disks(host, domain, 0))
-        flags = StatsFlag.BACKING | StatsFlag.NOWAIT
-        told = host.connection().domainListGetStats([domain], STATS_BLOCK, int(flags))
+    try:
+        with host.translated("look at the VM"):
+            if not domain.isActive():
+                return ()
+            if int(domain.controlInfo(0)[0]) == CONTROL_OK:
+                return layers_of(_disks(host, domain, 0))
+            flags = StatsFlag.BACKING | StatsFlag.NOWAIT
+            told = host.connection().domainListGetStats([domain], STATS_BLOCK, int(flags))
+    except Conflict:
+        with host.translated("look at the VM"):
+            if not domain.isActive():  # it has ended meanwhile
+                return ()
+        raise
     figures = told[0][1] if told else {}
     paths = (figures.get(f"block.{n}.path") for n in range(figures.get("block.count", 0)))
     return tuple(DiskLayer(path) for path in paths if path and path.startswith("/"))

@@ -261,6 +261,22 @@ def test_another_vm_that_vanishes_meanwhile_is_left_out(lab: Lab, vm: Backend) -
     other.host.close()
 
 
+def test_another_vm_that_ends_meanwhile_is_off(lab: Lab, vm: Backend) -> None:
+    other = lab_backend(lab, running=False)
+    lab.virsh("start", other.name, "--paused")
+    original: Any = libvirt.virDomain.controlInfo
+
+    def ending(domain: Any, flags: int = 0) -> Any:
+        if domain.name() == other.name:
+            lab.virsh("destroy", other.name)
+        return original(domain, flags)
+
+    with patch.object(libvirt.virDomain, "controlInfo", ending):
+        storage = storage_of(vm)
+    assert storage.users == {str(lab.active_disk(other.name)): (other.name,)}
+    other.host.close()
+
+
 def test_a_busy_vm_is_not_waited_for_and_its_open_images_are_known_all_the_same(
     lab: Lab, vm: Backend, images: Images
 ) -> None:
