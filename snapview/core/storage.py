@@ -21,6 +21,7 @@ class ImageFile:
     backing_format: str | None = None
     capacity_bytes: int | None = None  # of the disk the guest sees
     allocation_bytes: int | None = None  # on the host's file system
+    is_open_to_all: bool = False  # every account on the host may read it, as far as is known
 
     @property
     def has_plain_backing(self) -> bool:

@@ -81,6 +81,7 @@ def parse_volume(text: str, folder: str) -> tuple[str, Volume] | None:
     backing = root.findtext("backingStore/path") or None
     backing_format = root.find("backingStore/format")
     own_format = root.find("target/format")
+    permissions = _permissions(root.find("target/permissions"))
     image = ImageFile(
         path=posixpath.join(folder, name),
         format=own_format.get("type") if own_format is not None else None,
@@ -88,10 +89,11 @@ def parse_volume(text: str, folder: str) -> tuple[str, Volume] | None:
         backing_format=backing_format.get("type") if backing_format is not None else None,
         capacity_bytes=_bytes(root.find("capacity")),
         allocation_bytes=_bytes(root.find("allocation")),
+        is_open_to_all=permissions is not None and bool(int(permissions[0], 8) & 0o004),
     )
     times = [root.findtext(f"target/timestamps/{which}", "") for which in ("mtime", "ctime")]
     stamp = f"{image.capacity_bytes}/{'/'.join(times)}" if all(times) else ""
-    return name, Volume(image, stamp, _permissions(root.find("target/permissions")))
+    return name, Volume(image, stamp, permissions)
 
 
 def build_volume(name: str, base: DiskLayer, permissions: tuple[str, str, str] | None) -> str:

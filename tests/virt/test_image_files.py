@@ -67,7 +67,10 @@ def test_a_volume() -> None:
         backing_format="qcow2",
         capacity_bytes=8 << 20,
         allocation_bytes=200704,
+        is_open_to_all=True,
     )
+    closed = parse_volume(OVERLAY.replace("0644", "0640"), "/images") or ("", volume)
+    assert not closed[1].image.is_open_to_all
     assert volume.stamp
     assert volume.permissions == ("0644", "64055", "65534")
 

@@ -120,6 +120,26 @@ def _take(move: TakeSnapshot, site: Site) -> None:
             is_so = active.get(disk.target) == disk.overlay.path
             require(is_so, f"{disk.target} did not change")
     site.created = move.name
+    if move.disks and not after.run_state.is_active:
+        site.remarks += _laid_open(move, site)
+
+
+def _laid_open(move: TakeSnapshot, site: Site) -> list[str]:
+    """Say which new overlays every account may read although the images below are closed.
+
+    So libvirt makes them while the VM is off (trap 13); some distributions have mended it.
+    """
+    images = site.port.read_storage().images
+    pairs = ((d.overlay.path, d.frozen.path) for d in move.disks if d.overlay and d.frozen)
+    return [
+        f"Every account on the host can read {path}, as {site.vm.capabilities.libvirt_text} made "
+        "it (CVE-2025-13193). Close the file or its folder to others."
+        for path, base in pairs
+        if path in images
+        and base in images
+        and images[path].is_open_to_all
+        and not images[base].is_open_to_all
+    ]
 
 
 def _tidy(name: str, made: list[str], site: Site) -> None:
