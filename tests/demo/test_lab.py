@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from snapview.core.errors import Conflict, HostError
+from snapview.core.marks import words_of
 from snapview.core.operations import Progress
 from snapview.core.vm import RunState, Snapshot, SnapshotState, Vm
 from snapview.demo.lab import DemoLab, lab_folder
@@ -155,7 +156,7 @@ def check_vm(uri: str, recipe: VmRecipe, vm: Vm) -> None:
         assert snapshot.has_memory == (deed.memory and not deed.is_off)
         if deed.is_off:
             assert snapshot.state is SnapshotState.SHUTOFF
-        assert snapshot.description == deed.description
+        assert words_of(snapshot.description) == deed.description
         assert abs(now - snapshot.created_at - deed.age) < timedelta(minutes=5)
         said = virsh(uri, "snapshot-info", vm.name, snapshot.name)
         assert (f"Parent:         {snapshot.parent or '-'}\n") in said
