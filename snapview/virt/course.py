@@ -54,6 +54,7 @@ class Course:
         self._is_settled = False
         moves = entry.entry.moves
         site.doomed = doomed_in(moves, site.vm.tree)
+        site.is_recovery = is_recovery
         if is_recovery:
             site.spoil(spoilt_before(entry.entry, site.vm.tree))
 

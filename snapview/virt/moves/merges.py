@@ -36,15 +36,24 @@ def make_merge(move: MergeMove, site: Site) -> Progresses:
     """
     match move:
         case CommitImages():
-            yield from _commit(move, site)
+            yield from _or_made(move, site, _commit(move, site))
         case PullImages():
-            yield from _pull(move, site)
+            yield from _or_made(move, site, _pull(move, site))
         case PointTo():
             yield from _point(move, site)
         case EndJob():
             yield from _end(move, site)
         case _:
             assert_never(move)
+
+
+def _or_made(move: CommitImages | PullImages, site: Site, making: Progresses) -> Progresses:
+    """Make a merge, unless the VM's job, which went on after a crash of ours, ends meanwhile."""
+    try:
+        yield from making
+    except Conflict:
+        if not (site.is_recovery and is_merge_so(move, site)):
+            raise
 
 
 def is_merge_so(move: MergeMove, site: Site) -> bool:

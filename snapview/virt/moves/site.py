@@ -45,6 +45,7 @@ class Site:
     stop: threading.Event
     vm: Vm = field(default_factory=lambda: Vm("", "", RunState.UNKNOWN))
     patience: Patience = field(default_factory=Patience)
+    is_recovery: bool = False  # moves may be made already, or be under way
     remarks: list[str] = field(default_factory=list)
     created: str | None = None
     copied_bytes: int | None = 0
