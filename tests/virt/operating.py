@@ -88,7 +88,7 @@ def branches(*, on: bool = False, version: tuple[int, int, int] = NEW) -> Memory
 
 
 def tall_branches(*, on: bool = False) -> MemoryLibvirt:
-    """``one``, on it ``two``, and on that two branches: ``three``, and ``side``, where the VM is."""
+    """``one``, on it ``two``, on that two branches: ``three``, and ``side``, where the VM is."""
     made = line()
     made.revert("two", Afterwards.AS_IT_WAS)
     made.second += 1

@@ -183,6 +183,57 @@ def test_killed_again_while_it_recovers(scenario: Scenario) -> None:
                 break
 
 
+def killed(scenario: Scenario, at: int) -> tuple[MemoryPort, Before]:
+    """A VM whose snapview was killed at a call, and the next snapview."""
+    port = MemoryPort(scenario.make())
+    before = Before.of(port.libvirt)
+    port.trouble = Trouble(at, is_after=True)
+    with pytest.raises(Killed):
+        do(port, scenario.operation)
+    return reborn(port), before
+
+
+@pytest.mark.parametrize("scenario", SOME, ids=str)
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_recovery_that_fails_leaves_the_vm_whole(scenario: Scenario, finish: bool) -> None:
+    """Whatever is lost is told; what can be taken back can be tried again."""
+    for first in range(0, calls_of(scenario), 4):
+        for second in range(5, 60, 6):
+            port, before = killed(scenario, first)
+            found = interruption(port)
+            if found is None or (not finish and found.undo is None):
+                break
+            port.libvirt.is_frozen = False
+            port.trouble = Trouble(second, _anew(FULL))
+            outcome = do(port, Recover(UUID, found.id, finish=finish))
+            check_whole(port.libvirt, before, scenario)
+            if isinstance(outcome, Done):
+                break
+            assert isinstance(outcome, Failed), outcome
+            left = interruption(port)
+            assert left is None or left.undo is not None, "there is no way out"
+
+
+@pytest.mark.parametrize("scenario", SOME, ids=str)
+def test_a_recovery_that_is_cancelled_leaves_the_vm_whole(scenario: Scenario) -> None:
+    for at in range(0, calls_of(scenario), 4):
+        for steps in itertools.count(1):
+            port, before = killed(scenario, at)
+            found = interruption(port)
+            if found is None:
+                break
+            port.libvirt.is_frozen = False
+            job = job_of(port, Recover(UUID, found.id, finish=True))
+            results = [job.step() for _ in range(steps)]
+            if not isinstance(results[-1], Progress):
+                break
+            job.request_cancel()
+            run(job, lambda _: None)
+            check_whole(port.libvirt, before, scenario)
+            left = interruption(port)
+            assert left is None or left.undo is not None, "there is no way out"
+
+
 # Cancelling
 
 
@@ -358,9 +409,7 @@ def test_a_journal_that_fills_up_half_way_hinders_no_way_back() -> None:
     assert port.libvirt.live() == before.live
 
 
-def test_with_a_snapshot_that_is_given_up_goes_what_only_its_record_kept() -> (
-    None
-):
+def test_with_a_snapshot_that_is_given_up_goes_what_only_its_record_kept() -> None:
     one, two = (Snapshot(name, memory_path=f"/images/{name}.mem") for name in ("one", "two"))
     moves = (
         ForgetSnapshot("two"),

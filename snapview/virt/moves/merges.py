@@ -160,7 +160,7 @@ def _pull(move: PullImages, site: Site) -> Progresses:
     copied = _allocation(storage, gone)
     _require_nothing_inside([first], site)
     with _opened(move.target, move.chain, storage, site) as qemu:
-        if qemu.block_job(move.target) is None and qemu.chain(move.target)[:1] != (first,):
+        if qemu.chain(move.target)[:1] != (first,):
             raise Conflict(f"{first} is not what {move.target} writes to.", advice=CHANGED)
 
         def start() -> None:
@@ -320,13 +320,7 @@ class _Follow:
 def _opened(
     target: str, chain: tuple[DiskLayer, ...], storage: Storage, site: Site
 ) -> Iterator[BlockJobPort]:
-    """Give the QEMU that has a chain open, or open it on a workbench.
-
-    A job that is running already, after a crash of ours, may change the chain at any moment.
-    """
-    if site.port.block_job(target) is not None:
-        yield site.port
-        return
+    """Give the QEMU that has a chain open, or open it on a workbench."""
     paths = tuple(layer.path for layer in chain)
     live = site.port.chain(target)
     if paths[0] in live:
