@@ -214,6 +214,23 @@ def test_a_recovery_that_fails_leaves_the_vm_whole(scenario: Scenario, finish: b
             assert left is None or left.undo is not None, "there is no way out"
 
 
+def test_a_recovery_that_fails_takes_nothing_back_that_was_not_asked_for() -> None:
+    scenario = scenario_of("own revert on")
+    twin = MemoryPort(scenario.make())
+    do(twin, scenario.operation)
+    port, before = killed(scenario, twin.calls.index("start") - 1)
+    found = interruption(port)
+    assert found is not None
+    port.errors["start"] = _anew(FULL) or FULL
+    for _ in range(2):
+        assert isinstance(do(port, Recover(UUID, found.id, finish=True)), Failed)
+        assert interruption(port) == found
+        assert port.libvirt.current == "two"
+    del port.errors["start"]
+    assert isinstance(do(port, Recover(UUID, found.id, finish=True)), Done)
+    check_done(port.libvirt, before, scenario)
+
+
 @pytest.mark.parametrize("scenario", SOME, ids=str)
 def test_a_recovery_that_is_cancelled_leaves_the_vm_whole(scenario: Scenario) -> None:
     for at in range(0, calls_of(scenario), 4):

@@ -9,7 +9,7 @@ import pytest
 
 from snapview.core.errors import Conflict, HostError, ImageNotWritable, NoSpace, Unsupported
 from snapview.core.marks import Consistency, marks_of
-from snapview.core.moves import RemoveFile, SetCurrent, StartVm, TakeSnapshot
+from snapview.core.moves import MakeOverlay, RemoveFile, SetCurrent, StartVm, TakeSnapshot
 from snapview.core.operations import (
     Afterwards,
     Cancelled,
@@ -452,6 +452,25 @@ def test_a_job_found_running_by_a_recovery_is_taken_over() -> None:
     assert "two" not in port.libvirt.records
 
 
+def test_a_job_that_ends_while_a_recovery_looks_is_no_surprise() -> None:
+    port = MemoryPort(line(on=True))
+    port.trouble = Trouble(_index("commit") + 2)
+    with pytest.raises(Killed):
+        do(port, DROP)
+    port = reborn(port)
+    found = interruption(port)
+    assert found is not None
+
+    def ends() -> None:
+        assert port.libvirt.qemu is not None
+        while port.libvirt.qemu.look("vda") is not None:
+            pass
+
+    port.before["chain"] = ends
+    assert isinstance(do(port, Recover(UUID, found.id, finish=True)), Done)
+    assert "two" not in port.libvirt.records
+
+
 def test_a_merge_of_a_vm_that_is_off_by_now_goes_on_at_a_workbench() -> None:
     port = MemoryPort(line(on=True))
     port.trouble = Trouble(_index("commit") + 2)
@@ -485,6 +504,19 @@ def test_images_that_lie_otherwise_by_now_are_not_touched() -> None:
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, Conflict)
     assert "commit" not in port.calls
+
+
+def test_an_overlay_is_not_put_over_a_file_of_somebody_elses() -> None:
+    port = MemoryPort(line(version=OLD))
+    job = job_of(port, RISKY)
+    job.step()  # planned
+    path = next(m.path for m in port.journal.entries[UUID].moves if isinstance(m, MakeOverlay))
+    port.libvirt.put(path, path_of("vda.qcow2"))
+    outcome = run(job, lambda _: None)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, Conflict)
+    assert path in port.libvirt.files
+    assert port.acts == []
 
 
 # On and off
