@@ -96,7 +96,9 @@ def test_an_operation_ends_with_its_outcome(
 ) -> None:
     worker.submit(1, create("before update"))
     wait_for(qtbot, witness, 1)
-    assert witness.results[1] == Done(frozenset({WEB}), "before-update")
+    result = witness.results[1]
+    assert isinstance(result, Done)
+    assert (result.changed, result.created) == (frozenset({WEB}), "before-update")
     assert witness.progress[0] == (1, Progress("")), "first of all: it has begun"
     assert "before-update" in world.vm(WEB).tree
 
