@@ -52,6 +52,7 @@ class Course:
         self._entry = entry
         self._is_recovery = is_recovery
         self._is_settled = False
+        self._is_written_out = False
         moves = entry.entry.moves
         site.doomed = doomed_in(moves, site.vm.tree)
         site.is_recovery = is_recovery
@@ -100,8 +101,18 @@ class Course:
         else:
             self._check(move)
         self._entry.begin(move, note or note_of(move, site))
+        if isinstance(move, RemoveFile):
+            self._write_out()
         yield from make(move, site)
         self._note_done(move)
+
+    def _write_out(self) -> None:
+        """See that what the VM's QEMU has copied up is on the disk before its source goes."""
+        moves = self._entry.entry.moves
+        is_at_risk = any(isinstance(each, PullImages) and each.in_vm for each in moves)
+        if is_at_risk and not self._is_written_out:
+            self._site.port.write_out()
+            self._is_written_out = True
 
     def _check(self, move: Move) -> None:
         """Let nothing be begun that would take something of somebody else's for ours."""

@@ -36,6 +36,7 @@ class DomainFlag(IntEnum):
     START_PAUSED = 1
     SAVE_RUNNING = 2
     SAVE_PAUSED = 4
+    RUNNING = 1
 
 
 REVERT_FLAGS = {  # virDomainSnapshotRevertFlags
@@ -195,6 +196,14 @@ class LibvirtVm:
         """Have the guest agent thaw them; any thread."""
         with self._host.translated("thaw the guest's file systems"):
             self._domain.fsThaw()
+
+    def write_out(self) -> None:
+        """Have QEMU write what it holds of the images; a VM that runs stands still for a moment."""
+        with self._host.translated("write the images"):
+            domain = self._domain
+            if domain.state()[0] == DomainFlag.RUNNING:
+                domain.suspend()
+                domain.resume()
 
     # Block jobs of the VM's own QEMU
 

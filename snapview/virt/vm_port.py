@@ -123,6 +123,15 @@ class VmPort(BlockJobPort, Protocol):
         """Have the guest agent thaw them; any thread."""
         ...
 
+    def write_out(self) -> None:
+        """Have QEMU write what it holds of the images; a VM that runs stands still for a moment.
+
+        QEMU 7.2 keeps in memory where it has put what it copied up, until the guest or a pause
+        flushes its disk: were it killed, an image without its old base would be empty. Of a VM
+        that is paused nothing can be written out so.
+        """
+        ...
+
     # Image files
 
     def make_overlay(self, path: str, base: DiskLayer) -> None:

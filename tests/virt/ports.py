@@ -233,6 +233,9 @@ class MemoryPort:
     def thaw(self) -> None:
         self.call("thaw", lambda: setattr(self.libvirt, "is_frozen", False), None)
 
+    def write_out(self) -> None:
+        self.call("write out", lambda: None, None)
+
     def make_overlay(self, path: str, base: DiskLayer) -> None:
         def act() -> None:
             if path in self.libvirt.files:

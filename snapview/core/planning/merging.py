@@ -20,7 +20,7 @@ from snapview.core.moves import (
 from snapview.core.planning.figures import Figures
 from snapview.core.planning.images import Images
 from snapview.core.planning.plans import RefusalCode, Rule, VmFacts
-from snapview.core.vm import DiskLayer, Vm
+from snapview.core.vm import DiskLayer, RunState, Vm
 
 FILE_TYPES = {"file", "block"}  # what a workbench can open
 
@@ -190,6 +190,15 @@ def _pulled_below(facts: WorkFacts) -> str:
     return next((p.image for p in pulls if p.image not in images.active.values()), "")
 
 
+def _pulled_while_paused(facts: WorkFacts) -> str:
+    """Return an image into which the QEMU of a paused VM would copy: see ``VmPort.write_out``."""
+    if facts.vm.run_state is not RunState.PAUSED:
+        return ""
+    jobs = facts.work.jobs
+    pulls = (each for each in jobs if isinstance(each, Pull) and in_vm(facts.images, each))
+    return next((each.image for each in pulls), "")
+
+
 NOT_SAVED: Rule[VmFacts] = Rule(
     RefusalCode.MANAGED_SAVE,  # trap 4
     lambda f: f.vm.has_managed_save and not f.vm.run_state.is_active,
@@ -290,6 +299,15 @@ WORK_RULES: tuple[Rule[WorkFacts], ...] = (
         _no_format,
         lambda f: f"Nobody has recorded the format of {_no_format(f)}, and guessing is unsafe.",
         "Note it in the image above it: qemu-img rebase -u -F.",
+    ),
+    Rule(
+        RefusalCode.NOT_RUNNING,
+        _pulled_while_paused,
+        lambda f: (
+            f"While the VM is paused, QEMU does not write down for good what is copied up into "
+            f"{_pulled_while_paused(f)}."
+        ),
+        "Let the VM run, or shut it down, or merge downwards.",
     ),
 )
 

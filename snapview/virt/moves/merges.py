@@ -10,12 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from snapview.core.errors import Conflict, ConnectionLost, HostError, SnapviewError
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    ImageNotWritable,
+    SnapviewError,
+)
 from snapview.core.moves import CommitImages, EndJob, PointTo, PullImages
 from snapview.core.operations import Progress
 from snapview.core.storage import Storage
 from snapview.core.under_way import BlockJob, BlockJobType
-from snapview.core.vm import DiskLayer
+from snapview.core.vm import DiskLayer, RunState, SnapshotState
 from snapview.virt.blockjob import Do, MergeJob, Phase, Seen, pause_seconds
 from snapview.virt.moves.site import CHANGED, Site, Stopped, require
 from snapview.virt.vm_port import BlockJobPort
@@ -98,7 +104,8 @@ def _commit(move: CommitImages, site: Site) -> Progresses:
 
         def start() -> None:
             speed = move.bandwidth_bytes_per_second
-            qemu.commit(move.target, move.top, move.base, speed)
+            with _explained(site, is_in_vm=qemu is site.port):
+                qemu.commit(move.target, move.top, move.base, speed)
 
         def is_merged() -> bool:
             chain = qemu.chain(move.target)
@@ -126,6 +133,28 @@ def _require_nothing_inside(images: Iterable[str], site: Site) -> None:
                 f"{', '.join(inside)}.",
                 advice="Delete them first; those without a record with: qemu-img snapshot -d.",
             )
+
+
+@contextmanager
+def _explained(site: Site, *, is_in_vm: bool) -> Iterator[None]:
+    """Say it where QEMU has given up its images: it has saved the memory of a paused VM (trap 14).
+
+    It takes them again when the VM goes on, and says otherwise only that they are read-only.
+    """
+    try:
+        yield
+    except (ImageNotWritable, HostError) as error:
+        vm = site.port.read()
+        last = vm.tree.get(vm.tree.current) if vm.tree.current is not None else None
+        is_saved = last is not None and last.has_memory and last.state is SnapshotState.PAUSED
+        if not (is_in_vm and is_saved and vm.run_state is RunState.PAUSED):
+            raise
+        raise Conflict(
+            f"QEMU has let go of the images of “{vm.name}” since its memory was saved while it "
+            "was paused.",
+            advice="Let the VM run, if only for a moment, or shut it down; then merge again.",
+            detail=error.detail,
+        ) from error
 
 
 def _is_committed(move: CommitImages, site: Site) -> bool:

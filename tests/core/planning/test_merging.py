@@ -195,6 +195,13 @@ CASES = [
         ONE,
         {"run_state": RunState.RUNNING},
     ),
+    Case(
+        12,
+        vm_of(LINE, run_state=RunState.PAUSED),
+        replace(TWO, merge_by=MergeBy.PULL),
+        {"run_state": RunState.RUNNING},
+        label="n8",
+    ),
 ]
 
 
