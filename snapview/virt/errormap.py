@@ -172,6 +172,9 @@ def _by_words(prefix: str, text: str) -> SnapviewError:
         # QEMU says "Input/output error" even of a full disk.
         sentence = f"{prefix}The memory could not be written into the image."
         advice = "Look whether the file system of the images is full, then try again."
+    elif "paused due to previous migration" in text:
+        sentence = f"{prefix}QEMU saves the memory of a paused VM only once."
+        advice = "Let the VM run for a moment first, or leave the memory out."
     elif "Invalid job ID" in text:
         sentence = f"{prefix}This host does not accept the snapshot's name."
         advice = "Take it with a name of plain letters and digits."

@@ -104,9 +104,7 @@ class Machine:
             command = self.lab.daemon.as_account(["qemu-io", "-f", "qcow2", "-c", what, str(image)])
             subprocess.run(command, check=True, capture_output=True)
         else:
-            if self.power == "paused":  # QEMU gave up the images if it has saved its memory
-                self.lab.virsh("resume", self.vm.name)
-                self.lab.virsh("suspend", self.vm.name)
+            self.take_images_back()
             self._monitor(target, what)
             self._monitor(target, "flush")
         self.live[target][chunk] = byte
@@ -117,6 +115,16 @@ class Machine:
         text = f'qemu-io -d {device} "{command}"'
         said = self.lab.virsh("qemu-monitor-command", self.vm.name, "--hmp", text)
         assert "rror" not in said, said
+
+    def take_images_back(self) -> None:
+        """Let a paused VM run for a moment.
+
+        When its memory was saved, QEMU gave up the images, and can neither merge them nor save
+        again before that (trap 14; tests/virt/test_traps.py has it).
+        """
+        if self.power == "paused":
+            self.lab.virsh("resume", self.vm.name)
+            self.lab.virsh("suspend", self.vm.name)
 
     def switch(self, power: str) -> None:
         """Bring the VM into another state of power, as somebody with virsh would."""

@@ -96,6 +96,7 @@ class Life(RuleBasedStateMachine):
         """One rule draws what happens: hypothesis would switch some of several off for a life."""
         if data.draw(st.booleans(), "written to"):
             self.write(data)
+        self.machine.take_images_back()
         possible: list[Callable[[st.DataObject], None]] = [self.switch]
         if len(self.names) < MOST_SNAPSHOTS:
             possible += [self.take] * 4 + [self.virsh_takes]

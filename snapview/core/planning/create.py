@@ -204,8 +204,8 @@ def _warnings(facts: CreateFacts) -> tuple[str, ...]:
     if vm.checkpoints and not facts.is_internal and not vm.run_state.is_active:
         found.append("The next backup has to be a full one: libvirt loses its checkpoints here.")
     is_paused = vm.run_state is RunState.PAUSED and facts.operation.memory
-    if is_paused and not facts.is_internal and facts.version[:2] == (10, 1):  # trap 14
-        found.append(f"{facts.host} cannot merge its images before the VM has been resumed once.")
+    if is_paused and not facts.is_internal:  # trap 14
+        found.append("Its images cannot be merged before the VM has run again, or is off.")
     return tuple(filter(None, found))
 
 
