@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
+from snapview.core.moves import ForgetSnapshot
 from snapview.core.operations import Consolidate, MergeBy
 from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import DiskChain, Vm
@@ -215,7 +216,8 @@ class ConsolidateDialog(OperationDialog):
         return self.tr("{disk}: {images}").format(disk=disk.target, images=count)
 
     def _gain_text(self, alone: Plan) -> str:
-        points = len(alone.lost)
+        # Not the sentences on what is lost: of many points only the first ones are named there.
+        points = sum(isinstance(move, ForgetSnapshot) for move in alone.moves)
         if not points:
             return self.tr("No point is given up")
         return plural(

@@ -9,11 +9,11 @@ from pytestqt.qtbot import QtBot
 
 from snapview.core.operations import Consolidate, MergeBy
 from snapview.core.planning import Plan, Refusal
-from snapview.core.vm import DiskChain, Vm
+from snapview.core.vm import DiskChain, SnapshotTree, Vm
 from snapview.ui.dialogs.chain_picture import ChainPicture
 from snapview.ui.dialogs.consolidate import ConsolidateDialog
 from snapview.ui.format import MIB
-from tests.ui.dialogs.worlds import PATHS, layer, line_of_externals
+from tests.ui.dialogs.worlds import PATHS, external, layer, line_of_externals
 from tests.ui.windows import click, says
 
 pytestmark = pytest.mark.usefixtures("qapp")
@@ -64,6 +64,21 @@ def test_what_can_be_merged_is_ticked_and_the_rest_says_why(qtbot: QtBot) -> Non
     assert "5 images" in vda.text()
     assert says(dialog, "4 points to revert to are given up")
     assert vdb.accessibleDescription()
+
+
+def test_many_points_are_counted_though_not_all_are_named(qtbot: QtBot) -> None:
+    layers = [layer(f"/images/{n}.qcow2") for n in range(13)]
+    points = [
+        external(f"s{n}", f"s{n - 1}" if n else None, layers[n].path, layers[n + 1].path, n)
+        for n in range(12)
+    ]
+    chain = DiskChain("vda", tuple(reversed(layers)), defined=13, is_complete=True)
+    vm = replace(VM, tree=SnapshotTree(points, "s11"), disks=(chain,), storage=None)
+    dialog = opened(qtbot, vm)
+    assert says(dialog, "12 points to revert to are given up")
+    assert says(dialog, "state s4")
+    assert says(dialog, "and 7 more")
+    assert not says(dialog, "state s5")
 
 
 def test_what_is_given_up_is_said_before(qtbot: QtBot) -> None:
