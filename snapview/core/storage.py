@@ -5,10 +5,12 @@ Headers come from files that may be hostile, so a backing name that is no absolu
 it stands and never followed.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,34 @@ class Storage:
         """Return the images whose headers name ``path`` as their backing file."""
         return frozenset(image.path for image in self.images.values() if image.backing == path)
 
+    def doubtful_overlays(self, path: str) -> frozenset[str]:
+        """Return the images that may lie on ``path``: their headers name it in a way of their own.
+
+        Such a header is not followed, but what it may need must not be taken away from it.
+        """
+        name = PurePosixPath(path).name
+        odd = (image for image in self.images.values() if not image.has_plain_backing)
+        return frozenset(i.path for i in odd if i.path != path and _may_name(i.backing or "", name))
+
     def free_beside(self, path: str) -> int | None:
         """Return the free bytes of the file system that holds ``path``; None: unknown."""
         return self.free_bytes.get(str(PurePosixPath(path).parent))
+
+
+def _may_name(backing: str, file_name: str) -> bool:
+    """Whether a backing name that is no plain path may lead to a file of that name."""
+    kind, _, rest = backing.partition(":")
+    if kind != "json":
+        return file_name in unquote(backing)
+    try:
+        waiting = [json.loads(rest)]
+    except (ValueError, RecursionError):
+        return True
+    for value in waiting:  # grows while it is walked
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and file_name in unquote(value):
+            return True
+    return False

@@ -63,6 +63,31 @@ def test_only_images_of_which_that_is_known_lie_on_one() -> None:
     assert there.overlays("/a/2") == frozenset()
 
 
+@pytest.mark.parametrize(
+    "backing",
+    [
+        'json:{"driver":"qcow2","file":{"driver":"file","filename":"/a/1"}}',
+        'json:{"file.filename":"/b/../a/1"}',
+        r'json:{"file":[{"x":"\u002fa\u002f1"}]}',
+        "json:{",
+        f"json:{'[' * 100_000}",
+        "file:/a/1",
+        "file:///a/%31",
+        "1",
+        "nbd+unix:///1?socket=/x",
+    ],
+)
+def test_an_image_that_names_another_in_a_way_of_its_own_may_lie_on_it(backing: str) -> None:
+    there = storage({**LINE, "/a/4": backing})
+    assert there.doubtful_overlays("/a/1") == {"/a/4"}
+    assert there.doubtful_overlays("/a/4") == frozenset()
+
+
+def test_other_names_and_plain_paths_are_no_doubtful_overlays() -> None:
+    there = storage({**LINE, "/a/4": 'json:{"driver":"nbd","path":["/b/x"]}', "/a/5": "nbd://h/x"})
+    assert there.doubtful_overlays("/a/1") == frozenset()
+
+
 def test_free_space_is_that_of_the_folder_and_unknown_elsewhere() -> None:
     there = storage(LINE, a=5, b=7)
     assert there.free_beside("/a/new") == 5

@@ -149,6 +149,28 @@ def _fault(facts: WorkFacts) -> str:
     return next((text for _, top in facts.opened if (text := storage.fault(top))), "")
 
 
+def _led_astray(facts: WorkFacts) -> str:
+    """Return an image that may need one of those that go, though its header does not say it.
+
+    Either the header names that one in a way that is not followed, or a record says that it was
+    put on that one, and its header leads nowhere: whoever mends it will need both.
+    """
+    storage, images, touched = facts.vm.storage, facts.images, set(facts.touched)
+    if storage is None:
+        return ""
+    removed = set(facts.removed)
+    doubtful = (above for path in facts.touched for above in storage.doubtful_overlays(path))
+    put_on = (
+        disk.overlay.path
+        for snapshot in facts.vm.tree
+        for disk in (*snapshot.disks, *snapshot.revert_overlays)
+        if disk.frozen is not None and disk.overlay is not None and disk.frozen.path in touched
+    )
+    is_broken = (p for p in put_on if p in storage.images and storage.fault(p))
+    needed = (path for path in is_broken if images.is_needed(path))
+    return next((path for path in (*sorted(doubtful), *needed) if path not in removed), "")
+
+
 def _odd_disk(facts: WorkFacts) -> str:
     live = facts.images.live
     targets = (live.get(path, "") for path in facts.touched)
@@ -308,6 +330,14 @@ WORK_RULES: tuple[Rule[WorkFacts], ...] = (
             f"{_pulled_while_paused(f)}."
         ),
         "Let the VM run, or shut it down, or merge downwards.",
+    ),
+    Rule(
+        RefusalCode.BROKEN_CHAIN,
+        _led_astray,
+        lambda f: (
+            f"{_led_astray(f)} may need the image of {f.what}, but its header does not lead there."
+        ),
+        "Write the path of its backing file into it: qemu-img rebase -u.",
     ),
 )
 

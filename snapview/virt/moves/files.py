@@ -84,6 +84,8 @@ def _needed_by(path: str, vm: Vm, storage: Storage, site: Site) -> Iterator[str]
             yield f"the snapshot “{snapshot.label}” cannot be read"
     for above in sorted(storage.overlays(path)):
         yield f"{above} lies on it"
+    for above in sorted(storage.doubtful_overlays(path)):
+        yield f"{above} may lie on it"
     for user in storage.users.get(path, ()):
         yield f"the VM “{user}” uses it"
     inside = site.port.internal_tags(path)

@@ -49,6 +49,7 @@ UUID = vm_uuid("web")
 ONE, TWO = DeleteSnapshot(UUID, ("one",)), DeleteSnapshot(UUID, ("two",))
 MIB = 1 << 20
 B1, B2, BASE = (image(name).path for name in ("b1", "b2", "base"))
+JSON = f'json:{{"driver":"qcow2","file":{{"driver":"file","filename":"{BASE}"}}}}'
 HEADERS: Mapping[str, str | None] = {"b2": "b1", "b1": "base", "base": None}
 LINE = stored(external_vm(), HEADERS)
 
@@ -87,6 +88,7 @@ ON_NETWORK = external(
 INNER = internal("inner", "one", disks=(SnapshotDisk("vda", "internal", image("b1")),))
 # one; two is a dead branch on it, three too; the VM was put back by hand to write to the base
 UNDER_THE_LIVE = of(ONE_EXTERNAL, TWO_EXTERNAL, chain=("base",), current="two")
+STRAY = stored(external_vm(), {**HEADERS, "stray": None})
 UNNAMED = DiskLayer(BASE, None)
 OF_NO_FORMAT = external(
     "one", None, "base", "b1", disks=(SnapshotDisk("vda", "external", UNNAMED, image("b1")),)
@@ -202,6 +204,27 @@ CASES = [
         {"run_state": RunState.RUNNING},
         label="n8",
     ),
+    Case(
+        13,
+        vm_of(LINE, storage=with_header(LINE, B1, backing=JSON)),
+        ONE,
+        {"storage": LINE.storage},
+        label="named in JSON",
+    ),
+    Case(
+        13,
+        vm_of(LINE, storage=with_header(LINE, B1, backing=image("gone").path)),
+        ONE,
+        {"storage": LINE.storage},
+        label="leads nowhere",
+    ),
+    Case(
+        13,
+        vm_of(STRAY, storage=with_header(STRAY, image("stray").path, backing=JSON)),
+        ONE,
+        {"storage": LINE.storage},
+        label="of nobody's",
+    ),
 ]
 
 
@@ -217,6 +240,14 @@ def test_every_row_has_a_case() -> None:
 def test_what_a_run_cannot_be_merged_with_is_refused_for_the_whole_disk_too() -> None:
     faulty = vm_of(LINE, storage=without(LINE, BASE))
     assert refusal_of(faulty, Consolidate(UUID)) is RefusalCode.BROKEN_CHAIN
+
+
+def test_what_was_put_on_an_image_that_is_to_go_can_go_before_it() -> None:
+    vm = vm_of(UNDER_THE_LIVE)
+    vm = stored(vm, {"b1": "gone", "base": None})
+    both = DeleteSnapshot(UUID, ("one", "two"))
+    assert refusal_of(vm, TWO) is None
+    assert refusal_of(vm, both) is None
 
 
 def test_a_discard_needs_no_whole_chain() -> None:
