@@ -145,6 +145,12 @@ def to_error(fault: LibvirtFault, doing: str = "") -> SnapviewError:
         sentence = f"{prefix}The file system of the images is full."
         advice = "Free some space, then try again. Nothing of the VM was lost."
         return NoSpace(sentence, advice=advice, detail=text)
+    if "Read-only file system" in text or fault.system_errno == errno.EROFS:
+        sentence = f"{prefix}The file system of the images is read-only."
+        advice = (
+            "Look why (dmesg tells of faults of a disk), and mount it so that it can be written."
+        )
+        return HostError(sentence, advice=advice, detail=text)
     if fault.code == SYSTEM and fault.system_errno == errno.ENOENT:
         sentence = f"{prefix}A file or folder that is needed is missing."
         return MissingFile(sentence, advice="Look where the images of the VM are.", detail=text)

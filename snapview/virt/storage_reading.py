@@ -153,14 +153,16 @@ class _Reading:
     def _hiding(self) -> set[str]:
         """Return the folders in which there are images that libvirt does not list.
 
-        It leaves out what it may not read, as on a network share. Of what QEMU has open, or
-        libvirt can measure, it is known that it is there.
+        It leaves out what it may not read, as on a network share. Of what QEMU has open, and of an
+        active image that libvirt can measure, it is known that it is there.
         """
         images = self._images()
         found = set()
         for disk in self._vm.disks:
-            missing = [layer for layer in layers_of([disk]) if layer.path not in images]
-            if missing and (self._vm.run_state.is_active or self._is_there(disk)):
+            layers = layers_of([disk])
+            missing = [layer for layer in layers if layer.path not in images]
+            is_on = self._vm.run_state.is_active
+            if missing and (is_on or (missing[0] == layers[0] and self._is_there(disk))):
                 found |= {folder_of(layer.path) for layer in missing}
         return {folder for folder in found if folder is not None}
 

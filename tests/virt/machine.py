@@ -6,6 +6,7 @@ what is there.
 """
 
 import json
+import os
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
@@ -37,10 +38,15 @@ class State:
 
 @dataclass
 class Machine:
-    """One VM on a real libvirt with its model."""
+    """One VM on a real libvirt with its model.
+
+    ``within`` are words put before commands that look at its files, where only the daemon sees
+    what is mounted there.
+    """
 
     lab: Lab
     disks: int = 1
+    within: tuple[str, ...] = ()
     live: Content = field(init=False)
     states: dict[str, State] = field(default_factory=dict)
     current: str | None = None
@@ -97,17 +103,21 @@ class Machine:
 
     def write(self, target: str, chunk: int, byte: int) -> None:
         """Fill a chunk of a disk, through whoever has it open."""
-        what = f"write -P {byte} {chunk * CHUNK_BYTES} {CHUNK_BYTES}"
+        self.write_all(target, range(chunk, chunk + 1), byte)
+
+    def write_all(self, target: str, chunks: range, byte: int) -> None:
+        """Fill chunks that lie side by side."""
+        what = f"write -P {byte} {chunks.start * CHUNK_BYTES} {len(chunks) * CHUNK_BYTES}"
         if self.power == "off":
             image = self.lab.active_disk(self.vm.name, target)
             # The account that owns the image, so that libvirt's QEMU can still open it.
             command = self.lab.daemon.as_account(["qemu-io", "-f", "qcow2", "-c", what, str(image)])
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run([*self.within, *command], check=True, capture_output=True)
         else:
             self.take_images_back()
             self._monitor(target, what)
             self._monitor(target, "flush")
-        self.live[target][chunk] = byte
+        self.live[target] |= dict.fromkeys(chunks, byte)
 
     def _monitor(self, target: str, command: str) -> None:
         number = self.targets.index(target)
@@ -153,10 +163,9 @@ class Machine:
             reachable |= self._check_state(name, state, documents[name])
         for target in self.targets:
             image = self.lab.active_disk(self.vm.name, target)
-            self._compare(f"the live {target}", read(image), target, self.live[target])
-            reachable |= chain_of(image)
-        folder = self.lab.vm_folder(self.vm.name)
-        there = {str(path) for path in folder.iterdir()} - {str(self.lab.serial_log(self.vm.name))}
+            self._compare(f"the live {target}", self._content(image), target, self.live[target])
+            reachable |= chain_of(image, self.within)
+        there = self.files() - {str(self.lab.serial_log(self.vm.name))}
         assert there - reachable == set(), "files are left over"
         assert reachable - there == set(), "files are lost"
         domstate = self.lab.virsh("domstate", self.vm.name).strip()
@@ -173,7 +182,17 @@ class Machine:
                 self._check_state(name, state, self._snapshot(name))
         for target in self.targets:
             image = self.lab.active_disk(self.vm.name, target)
-            self._compare(f"the live {target}", read(image), target, self.live[target])
+            self._compare(f"the live {target}", self._content(image), target, self.live[target])
+
+    def files(self) -> set[str]:
+        """Return the paths of all files in the VM's folder."""
+        folder = str(self.lab.vm_folder(self.vm.name))
+        command = [*self.within, "find", folder, "-mindepth", "1", "-print0"]
+        text = subprocess.run(command, check=True, capture_output=True).stdout
+        return {os.fsdecode(path) for path in text.split(b"\0") if path}
+
+    def _content(self, image: Path | str, tag: str | None = None) -> bytes:
+        return read(image, tag, self.within)
 
     def _check_tree(self) -> None:
         assert self.vm.other.parents() == {n: state.parent for n, state in self.states.items()}
@@ -195,8 +214,9 @@ class Machine:
         for target in self.targets:
             image = _source(document, target)
             tag = name if state.kind is SnapshotKind.INTERNAL else None
-            self._compare(f"{name} {target}", read(image, tag), target, state.content[target])
-            needed |= chain_of(image)
+            content = state.content[target]
+            self._compare(f"{name} {target}", self._content(image, tag), target, content)
+            needed |= chain_of(image, self.within)
         return needed
 
     def _compare(self, what: str, found: bytes, target: str, content: dict[int, int]) -> None:
@@ -218,19 +238,25 @@ class Machine:
             raise AssertionError(f"{what} differs in chunks {differs}")
 
 
-def read(image: Path | str, tag: str | None = None) -> bytes:
+def read(image: Path | str, tag: str | None = None, within: tuple[str, ...] = ()) -> bytes:
     """Read what a guest would, from an image through its chain or from a state inside it."""
     with tempfile.NamedTemporaryFile(prefix="snapview-test-") as raw:
-        select = ["-l", f"snapshot.name={tag}"] if tag else []
-        command = ["qemu-img", "convert", "-U", *select, "-O", "raw", str(image), raw.name]
-        subprocess.run(command, check=True, capture_output=True)
+        # By its descriptor, as another mount namespace has another /tmp.
+        into, select = f"/proc/self/fd/{raw.fileno()}", ["-l", f"snapshot.name={tag}"]
+        command = ["qemu-img", "convert", "-U", *(select if tag else []), "-O", "raw"]
+        subprocess.run(
+            [*within, *command, str(image), into],
+            check=True,
+            capture_output=True,
+            pass_fds=[raw.fileno()],
+        )
         return Path(raw.name).read_bytes()
 
 
-def chain_of(image: Path | str) -> set[str]:
+def chain_of(image: Path | str, within: tuple[str, ...] = ()) -> set[str]:
     """Return the files that an image needs, as the headers say."""
     command = ["qemu-img", "info", "-U", "--backing-chain", "--output=json", str(image)]
-    text = subprocess.run(command, check=True, capture_output=True).stdout
+    text = subprocess.run([*within, *command], check=True, capture_output=True).stdout
     return {layer["filename"] for layer in json.loads(text)}
 
 

@@ -252,3 +252,18 @@ def test_memory_that_cannot_be_written_points_to_the_disk(text: str) -> None:
     error = to_error(LibvirtFault(9, text), "take the snapshot")
     assert "full" in error.advice
     assert "memory could not be written" in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "text"),
+    [
+        (1, 0, "unable to execute QEMU command 'block-commit': x: Read-only file system"),
+        (38, 30, "Failed to create file '/x'"),
+    ],
+)
+def test_a_file_system_that_is_read_only_is_called_so(code: int, number: int, text: str) -> None:
+    error = to_error(LibvirtFault(code, text, number), "merge the images")
+    assert (
+        error.message == "Could not merge the images. The file system of the images is read-only."
+    )
+    assert "mount it" in error.advice

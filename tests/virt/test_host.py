@@ -22,7 +22,6 @@ import pytest
 from snapview.core.errors import (
     ConnectionLost,
     HostError,
-    NoSpace,
     NotFound,
     NotInstalled,
     NotPermitted,
@@ -39,19 +38,15 @@ from snapview.core.operations import (
     Outcome,
     VmEvent,
 )
-from snapview.core.vm import DiskLayer, RunState, SnapshotDisk, SnapshotKind
-from snapview.demo.daemon import PrivateDaemon
+from snapview.core.vm import SnapshotKind
 from snapview.virt import host as host_module
 from snapview.virt import reading
 from snapview.virt.eventloop import EventLoop
 from snapview.virt.host import LibvirtHost
 from snapview.virt.job import run
-from snapview.virt.port import LibvirtVm
-from snapview.virt.xml import build_snapshot
 from tests.backends import Backend, lab_backend
 from tests.journals import new_journal
 from tests.lab import Lab
-from tests.lab_fixtures import REAPER, _folder, own_mounts
 from tests.waiting import eventually
 
 PATIENCE_SECONDS = 20.0
@@ -443,71 +438,6 @@ def test_two_hosts_work_on_two_vms_at_once(lab9: Lab) -> None:
     assert not failures
     for backend in backends:
         backend.host.close()
-
-
-_FULL_MIB = 4
-
-
-@pytest.fixture
-def full() -> Iterator[Backend]:
-    """A running VM on a file system of its own, with hardly any room left."""
-    if os.geteuid() != 0:
-        pytest.skip("a small file system needs root to mount it")
-    with _folder() as folder:
-        daemon = PrivateDaemon(folder, launcher=[*REAPER, *own_mounts(), "--"])
-        try:
-            daemon.start()
-            yield from _on_a_full_disk(Lab(daemon))
-        finally:
-            daemon.remove()
-
-
-def _on_a_full_disk(lab: Lab) -> Iterator[Backend]:
-    backend = lab_backend(lab, running=False)
-    folder, account = lab.vm_folder(backend.name), lab.daemon.account
-    options = f"size={_FULL_MIB}m,mode=0700,uid={account.uid},gid={account.gid}"
-    inside(lab, "cp", "-a", str(folder), f"{folder}.away")
-    inside(lab, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
-    inside(lab, "cp", "-a", f"{folder}.away/.", str(folder))
-    lab.virsh("start", backend.name)
-    log = Path(f"/proc/{lab.daemon.pid}/root{lab.serial_log(backend.name)}")
-    eventually(lambda: log.exists() and b"count 1" in log.read_bytes(), "the guest does not run")
-    filler, room = f"{folder}/filler", 100 << 10
-    inside(lab, "sh", "-c", f"cat /dev/zero >{filler} 2>/dev/null; truncate -s -{room} {filler}")
-    yield backend
-    backend.host.close()
-    lab.destroy_vm(backend.name)
-
-
-def inside(lab: Lab, *command: str) -> None:
-    """Run something where the daemon sees its mounts."""
-    # With its root, as the tests themselves may run in a chroot.
-    enter = ["nsenter", f"--target={lab.daemon.pid}", "--mount", "--root", "--"]
-    subprocess.run([*enter, *command], check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("kind", [SnapshotKind.INTERNAL, SnapshotKind.EXTERNAL])
-def test_a_full_disk_is_said_to_be_full_and_nothing_changes(
-    full: Backend, kind: SnapshotKind
-) -> None:
-    """Planning sees it coming for external ones; so libvirt is asked behind its back."""
-    assert full.lab is not None
-    before = full.vm()
-    path = str(full.lab.vm_folder(full.name) / "two.qcow2")
-    overlay = SnapshotDisk("vda", "external", overlay=DiskLayer(path, "qcow2"))
-    is_external = kind is SnapshotKind.EXTERNAL
-    xml = build_snapshot("two", "", memory_path=None, disks=[overlay] if is_external else [])
-    with pytest.raises(NoSpace if is_external else SnapviewError) as caught:
-        LibvirtVm(real(full), full.uuid).create_snapshot(xml, disk_only=is_external, live=False)
-    assert "full" in caught.value.message + caught.value.advice
-    assert caught.value.message.startswith("Could not take the snapshot. ")
-    outcome = full.do(CreateSnapshot(full.uuid, "two", kind=kind))
-    assert isinstance(outcome, Failed), outcome
-    assert outcome.changed == {full.uuid}
-    after = full.vm()
-    assert after.tree == before.tree
-    assert after.disks == before.disks
-    assert after.run_state is RunState.RUNNING
 
 
 _CONNECT = """

@@ -234,7 +234,7 @@ RULES: tuple[Rule[CreateFacts], ...] = (
         RefusalCode.BROKEN_CHAIN,
         lambda f: f.fault,
         lambda f: f"A disk of “{f.vm.name}” is broken: {f.fault}.",
-        "Put the missing file back first.",
+        "Put the missing file back, or write the right path into the header: qemu-img rebase -u.",
     ),
     Rule(
         RefusalCode.NO_SPACE,

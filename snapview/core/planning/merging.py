@@ -266,7 +266,7 @@ WORK_RULES: tuple[Rule[WorkFacts], ...] = (
         RefusalCode.BROKEN_CHAIN,
         _fault,
         lambda f: f"The images cannot be merged: {_fault(f)}.",
-        "Put that file back, or delete the snapshots that need it.",
+        "Put the missing file back, or write the right path into the header: qemu-img rebase -u.",
     ),
     Rule(
         RefusalCode.UNREADABLE,

@@ -141,7 +141,7 @@ RULES: tuple[Rule[RevertFacts], ...] = (
         RefusalCode.BROKEN_CHAIN,
         _fault,
         lambda f: f"The state of “{f.snapshot.label}” is broken: {_fault(f)}.",
-        "Put the missing file back first.",
+        "Put the missing file back, or write the right path into the header: qemu-img rebase -u.",
     ),
     Rule(
         RefusalCode.SHARED_IMAGE,

@@ -1,0 +1,42 @@
+"""What tests of faults do with a ``Machine`` again and again: do something, and see how it ends."""
+
+import re
+
+from snapview.core.errors import SnapviewError
+from snapview.core.operations import CreateSnapshot, Failed, Operation, Outcome
+from snapview.core.planning import Refusal
+from snapview.core.vm import SnapshotKind
+from tests.virt.machine import Machine
+
+
+def take(machine: Machine, name: str, kind: SnapshotKind = SnapshotKind.EXTERNAL) -> None:
+    with_memory = kind is SnapshotKind.INTERNAL and machine.power != "off"
+    machine.vm.done(CreateSnapshot(machine.vm.uuid, name, "", kind, with_memory))
+    machine.took(name, kind)
+
+
+def is_sentence(error: SnapviewError) -> bool:
+    """Whether it says what happened, and what to do, in words for people."""
+    said = (error.message, error.advice)
+    return all(re.fullmatch(r"[A-Z“/a-z].*\.", text, re.DOTALL) for text in said) and not any(
+        word in text for text in said for word in ("Traceback", "None", "Error(", "virError")
+    )
+
+
+def failure(outcome: Outcome) -> SnapviewError:
+    assert isinstance(outcome, Failed), outcome
+    assert is_sentence(outcome.error), (outcome.error.message, outcome.error.advice)
+    return outcome.error
+
+
+def refused(machine: Machine, operation: Operation) -> Refusal:
+    """See that it is refused, in the plan and in the act."""
+    planned, outcome = machine.attempt(operation)
+    assert isinstance(planned, Refusal), planned
+    assert failure(outcome).message == planned.reason
+    return planned
+
+
+def folder_of(machine: Machine) -> str:
+    """Return the folder in which all files of the VM lie."""
+    return str(machine.lab.vm_folder(machine.vm.name))
