@@ -2,6 +2,7 @@
 
 from snapview.session.connection import Timing
 from snapview.session.facade import Session
+from snapview.session.planner import Answer, AskPlan, TakeBack, plan_at_once
 from snapview.session.records import History
 from snapview.session.views import (
     ConnectionState,
@@ -13,13 +14,17 @@ from snapview.session.views import (
 )
 
 __all__ = [
+    "Answer",
+    "AskPlan",
     "ConnectionState",
     "ConnectionView",
     "History",
     "JobState",
     "JobView",
     "Session",
+    "TakeBack",
     "Timing",
     "VmKey",
     "VmView",
+    "plan_at_once",
 ]

@@ -30,6 +30,7 @@ from snapview.core.operations import (
 from snapview.core.vm import HostCapabilities, VmSummary
 from snapview.session.asking import Asking
 from snapview.session.following import Following
+from snapview.session.planner import PATIENCE_SECONDS
 from snapview.session.repeated import Repeated
 from snapview.session.views import ConnectionState, ConnectionView
 from snapview.worker import Worker, read
@@ -49,6 +50,7 @@ class Timing:
     sample_seconds: float = 0.5  # of a running job
     back_off_seconds: tuple[float, ...] = (1, 2, 4, 8, 15)
     close_seconds: float = 10  # how long closing waits for a host that hangs
+    plan_seconds: float = PATIENCE_SECONDS  # how long a plan is waited for before others go on
 
 
 class Connection(QObject):

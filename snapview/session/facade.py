@@ -9,9 +9,11 @@ from PySide6.QtCore import QAbstractEventDispatcher, QDeadlineTimer, QObject, Qt
 
 from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
 from snapview.core.planning import Plan
+from snapview.core.vm import Vm
 from snapview.session.connection import Connection, Timing
 from snapview.session.garbage import GuiThreadGarbage
 from snapview.session.jobs import Jobs
+from snapview.session.planner import Answer, Planner, TakeBack
 from snapview.session.records import History, Records
 from snapview.session.views import ConnectionView, JobState, JobView, VmKey, VmView
 
@@ -66,6 +68,7 @@ class Session(QObject):
         self._records.read.connect(self.history_read)
         self._records.unreadable.connect(self.history_unreadable)
         self._jobs.ended.connect(self._records.keep)
+        self._planner = Planner(self._timing.plan_seconds, self)
         self._is_closed = False
 
     # -- what there is
@@ -176,6 +179,14 @@ class Session(QObject):
         self.vm_gone.emit(key)
 
     # -- jobs
+
+    def ask_plan(self, vm: Vm, operation: Operation, then: Answer) -> TakeBack:
+        """Have a plan worked out and ``then`` called with it, at once or later.
+
+        Returns:
+            What takes the question back: ``then`` is not called any more.
+        """
+        return self._planner.ask(vm, operation, then)
 
     def submit(
         self,
@@ -305,6 +316,7 @@ class Session(QObject):
             the process then has to end by ``os._exit``, as a running thread must not be destroyed.
         """
         self._is_closed = True
+        self._planner.close()
         everyone = [*self._connections.values(), *self._leaving]
         for uri, connection in self._connections.items():
             self._cancel_all(uri)

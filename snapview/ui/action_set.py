@@ -1,15 +1,19 @@
 """The window's ``QAction`` objects, made from the table in ``actions``.
 
-Hides how they are kept enabled, labelled and explained for what is selected.
+Hides how they are kept enabled, labelled and explained for what is selected, and that a plan may
+take a while.
 """
+
+from functools import partial
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QWidget
 
 from snapview.core.operations import Operation
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning import Plan, Refusal
 from snapview.core.vm import Vm
+from snapview.session import AskPlan, TakeBack, plan_at_once
 from snapview.ui.actions import ACTIONS, ActionId, ActionSpec, Place, translated
 from snapview.ui.availability import ActionContext, tooltip, why_not
 from snapview.ui.widgets import literal
@@ -20,13 +24,16 @@ class ActionSet(QObject):
 
     requested = Signal(object)  # ActionId
 
-    def __init__(self, window: QWidget) -> None:
+    def __init__(self, window: QWidget, ask_plan: AskPlan = plan_at_once) -> None:
         super().__init__(window)
+        self._ask_plan = ask_plan
         self._actions: dict[ActionId, QAction] = {}
         self._context = ActionContext()
-        self._asked: dict[Operation, Plan | Refusal] = {}  # about the context's VM
+        # About the context's VM; None: being worked out.
+        self._asked: dict[Operation, Plan | Refusal | None] = {}
+        self._open: dict[Operation, TakeBack] = {}
         self._pending: list[ActionSpec] = []
-        # One action a turn of the event loop: planning for thousands of snapshots takes 20 ms.
+        # One action a turn of the event loop: each may wait a moment for its plan.
         self._next = QTimer(self)
         self._next.setSingleShot(True)
         self._next.setInterval(0)
@@ -48,12 +55,21 @@ class ActionSet(QObject):
         self.update(ActionContext())
         self.settle()
 
-    def _ask(self, vm: Vm, operation: Operation) -> Plan | Refusal:
+    def _ask(self, vm: Vm, operation: Operation) -> Plan | Refusal | None:
         """Ask once: merge, discard and Del ask the same, and large trees take a while."""
-        planned = self._asked.get(operation)
-        if planned is None:
-            planned = self._asked[operation] = plan(vm, operation)
-        return planned
+        if operation not in self._asked:
+            self._asked[operation] = None
+            take_back = self._ask_plan(vm, operation, partial(self._on_planned, vm, operation))
+            if self._asked[operation] is None:
+                self._open[operation] = take_back
+        return self._asked[operation]
+
+    def _on_planned(self, vm: Vm, operation: Operation, planned: Plan | Refusal) -> None:
+        if vm is not self._context.vm:
+            return
+        self._asked[operation] = planned
+        if self._open.pop(operation, None) is not None:  # it has come later: look at all again
+            self._pend()
 
     def __getitem__(self, action_id: ActionId) -> QAction:
         return self._actions[action_id]
@@ -64,17 +80,31 @@ class ActionSet(QObject):
 
     def update(self, context: ActionContext) -> None:
         """Enable what can be used in ``context``; the tooltips of the others say why not."""
+        self._take_back_questions()
         if context.vm is not self._context.vm:
             self._asked.clear()
         self._context = context
-        self._pending = [spec for spec in ACTIONS if spec.operations is not None]
         for spec in ACTIONS:
             if spec.operations is None:
                 self._update_one(spec)
+        self._pend()
+
+    def _take_back_questions(self) -> None:
+        """Wait no longer for what was asked about another selection."""
+        for operation, take_back in self._open.items():
+            take_back()
+            del self._asked[operation]
+        self._open.clear()
+
+    def _pend(self) -> None:
+        self._pending = [spec for spec in ACTIONS if spec.operations is not None]
         self._next.start()
 
     def settle(self) -> None:
-        """Finish now what ``update`` has left for later turns of the event loop."""
+        """Finish now what ``update`` has left for later turns of the event loop.
+
+        What is still being worked out then counts as possible: its dialog will say.
+        """
         while self._pending:
             self._update_one(self._pending.pop(0))
 

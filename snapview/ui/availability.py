@@ -28,16 +28,17 @@ class ActionContext:
         return self.selected[0] if len(self.selected) == 1 else None
 
 
-Planner = Callable[[Vm, Operation], Plan | Refusal]
+Known = Callable[[Vm, Operation], Plan | Refusal | None]
 
 
-def why_not(spec: ActionSpec, context: ActionContext, ask: Planner = plan) -> str:
+def why_not(spec: ActionSpec, context: ActionContext, ask: Known = plan) -> str:
     """Return why the action cannot be used now, as a sentence; empty when it can.
 
     Args:
         spec: the action.
         context: what is shown and selected.
-        ask: ``plan``, or one that remembers what it was asked before.
+        ask: ``plan``, or one that remembers what it was asked before; None: the plan is still
+            being worked out. Then the action can be used: its dialog will say.
     """
     missing = _what_is_missing(spec, context)
     if missing or spec.operations is None or context.vm is None:
@@ -47,6 +48,8 @@ def why_not(spec: ActionSpec, context: ActionContext, ask: Planner = plan) -> st
     first_refusal: Refusal | None = None
     for operation in spec.operations(context.vm, context.selected):
         planned = ask(context.vm, operation)
+        if planned is None:
+            return ""
         if isinstance(planned, Plan):
             return _other_word(spec, planned)
         first_refusal = first_refusal or planned

@@ -45,6 +45,7 @@ class DialogOpener(QObject):
         super().__init__(window)
         self._window = window
         self._session = session
+        self._ask_plan = session.ask_plan
         self._settings = settings
         self._open: OperationDialog | None = None
         self._key: VmKey | None = None
@@ -56,7 +57,8 @@ class DialogOpener(QObject):
 
     def take(self, view: VmView, *, memory: bool | None = None) -> None:
         """Offer to take a snapshot."""
-        self._show(view, lambda vm: TakeSnapshotDialog(vm, self._window, memory=memory))
+        window, ask = self._window, self._ask_plan
+        self._show(view, lambda vm: TakeSnapshotDialog(vm, window, ask, memory=memory))
 
     def revert(self, view: VmView, name: str) -> None:
         """Offer to revert to a snapshot."""
@@ -70,7 +72,7 @@ class DialogOpener(QObject):
 
     def describe(self, view: VmView, name: str) -> None:
         """Offer to change what a snapshot is called and says."""
-        self._show(view, lambda vm: DescribeDialog(vm, name, self._window))
+        self._show(view, lambda vm: DescribeDialog(vm, name, self._window, self._ask_plan))
 
     def consolidate(self, view: VmView) -> None:
         """Offer to merge the VM's chains."""
@@ -108,22 +110,22 @@ class DialogOpener(QObject):
             self.closed_by_vm.emit(name)
 
     def _dialog_for(self, vm: Vm, wanted: Operation) -> OperationDialog:
-        window, grace = self._window, self._settings.delete_grace_seconds
+        window, ask, grace = self._window, self._ask_plan, self._settings.delete_grace_seconds
         match wanted:
             case CreateSnapshot():
-                return TakeSnapshotDialog(vm, window, wanted=wanted)
+                return TakeSnapshotDialog(vm, window, ask, wanted=wanted)
             case RevertSnapshot():
-                return RevertDialog(vm, wanted, window)
+                return RevertDialog(vm, wanted, window, ask)
             case DeleteSnapshot():
-                return RemoveDialog(vm, wanted, window, grace_seconds=grace)
+                return RemoveDialog(vm, wanted, window, ask, grace_seconds=grace)
             case Consolidate():
-                return ConsolidateDialog(vm, wanted, window, grace_seconds=grace)
+                return ConsolidateDialog(vm, wanted, window, ask, grace_seconds=grace)
             case EditDescription(snapshot=name):
-                return DescribeDialog(vm, name, window)
+                return DescribeDialog(vm, name, window, ask)
             case EndBlockJob():
-                return EndJobDialog(vm, wanted, window)
+                return EndJobDialog(vm, wanted, window, ask)
             case Recover():
-                return RecoverDialog(vm, wanted, window)
+                return RecoverDialog(vm, wanted, window, ask)
             case _:
                 assert_never(wanted)
 

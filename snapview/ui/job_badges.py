@@ -35,22 +35,26 @@ def job_badges(jobs: Iterable[JobView], vm: Vm) -> dict[str | None, RowBadge]:
 
 
 def _badges_of(job: JobView, vm: Vm) -> dict[str | None, RowBadge]:
-    waits = job.state is JobState.WAITING
     match job.operation:
         case CreateSnapshot():
             return {None: _badge(_tr("taking a snapshot"), job)}
         case RevertSnapshot(snapshot=name):
             return {name: _badge(_tr("reverting to it"), job)}
         case DeleteSnapshot(snapshots=names):
-            merges = Act.DISCARD not in acts_of(job, vm)
-            text = _tr("merging") if merges else _tr("discarding")
-            if waits:
-                text = _tr("to be merged") if merges else _tr("to be discarded")
+            text = _removal(acts_of(job), waits=job.state is JobState.WAITING)
             return {name: _badge(text, job) for name in names if name in vm.tree}
         case EditDescription() | Consolidate() | EndBlockJob() | Recover():
             return {}
         case _:
             assert_never(job.operation)
+
+
+def _removal(acts: frozenset[Act], *, waits: bool) -> str:
+    if Act.DISCARD in acts:
+        return _tr("to be discarded") if waits else _tr("discarding")
+    if Act.MERGE in acts:
+        return _tr("to be merged") if waits else _tr("merging")
+    return _tr("to be removed") if waits else _tr("removing")
 
 
 def _badge(text: str, job: JobView) -> RowBadge:

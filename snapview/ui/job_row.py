@@ -60,13 +60,16 @@ class JobRow(QWidget):
     upwards_clicked = Signal(int)  # merge the other way round
     details_clicked = Signal(object)  # SnapviewError
 
-    def __init__(self, job: JobView, vm: Vm | None) -> None:
+    def __init__(
+        self, job: JobView, vm: Vm | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
         self.job = job
-        self.shown_at: float = time.monotonic()
+        self._clock = clock
+        self.shown_at: float = clock()
         self.words = sentence(job, vm)
         self._pace = Pace()
-        self._icon_name = icon_name(job.operation, acts_of(job, vm))
+        self._icon_name = icon_name(job.operation, acts_of(job))
         self._icon = IconLabel(icon(self._icon_name))
         self._sentence = ElidedLabel(self.words, "heading")
         self._sentence.setFixedWidth(SENTENCE_WIDTH)
@@ -93,7 +96,7 @@ class JobRow(QWidget):
 
     def show_job(self, job: JobView) -> None:
         """Show the job's state of now."""
-        now = time.monotonic()
+        now = self._clock()
         if job.state is not self.job.state:
             self.shown_at = now
         if job.limit_bytes_per_second != self.job.limit_bytes_per_second:

@@ -23,7 +23,7 @@ from snapview.core.operations import (
     Recover,
     RevertSnapshot,
 )
-from snapview.core.planning import Act, Plan, plan
+from snapview.core.planning import Act, Plan
 from snapview.core.vm import Vm
 from snapview.session import JobState, JobView
 from snapview.ui.format import duration_text, plural, rate_text, size_text
@@ -40,7 +40,7 @@ def sentence(job: JobView, vm: Vm | None) -> str:
 
     Args:
         job: as it is when it is new.
-        vm: the VM before it began, for titles and for the word; None: not read.
+        vm: the VM before it began, for titles; None: not read.
     """
     operation = job.operation
     match operation:
@@ -50,7 +50,7 @@ def sentence(job: JobView, vm: Vm | None) -> str:
         case RevertSnapshot(snapshot=name):
             text, what = _tr("Reverting {vm} to “{what}”"), _label(name, vm)
         case DeleteSnapshot(snapshots=names):
-            text, what = _removal(names, acts_of(job, vm), vm)
+            text, what = _removal(names, acts_of(job), vm)
         case EditDescription(title=title, snapshot=name):
             text, what = _tr("Describing “{what}” on {vm}"), title or name
         case Consolidate(disks=disks):
@@ -77,10 +77,9 @@ def _label(name: str, vm: Vm | None) -> str:
     return found.label if found else name
 
 
-def acts_of(job: JobView, vm: Vm | None) -> frozenset[Act]:
-    """Return whether a job merges, discards or both, as it was before it began."""
-    planned = job.planned or (plan(vm, job.operation) if vm else None)
-    return planned.acts if isinstance(planned, Plan) else frozenset()
+def acts_of(job: JobView) -> frozenset[Act]:
+    """Return whether a job merges, discards or both; nothing where nobody was asked: an undo."""
+    return job.planned.acts if job.planned else frozenset()
 
 
 def _removal(names: tuple[str, ...], acts: frozenset[Act], vm: Vm | None) -> tuple[str, str]:

@@ -62,7 +62,7 @@ class MainWindow(StyledWidget):
         self._make_demo = make_demo
         self._is_making_demo = False
         self._may_close = False
-        self.action_set = ActionSet(self)
+        self.action_set = ActionSet(self, session.ask_plan)
         self.top_bar = TopBar(self.action_set)
         self.vm_list = VmList()
         self.stage = Stage(session, can_make_demo=make_demo is not None)

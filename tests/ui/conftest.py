@@ -21,6 +21,7 @@ QUICK = Timing(
     sample_seconds=0.05,
     back_off_seconds=(0.05,),
     close_seconds=5,
+    plan_seconds=5,  # so that every plan is there at once, however busy the machine is
 )
 
 

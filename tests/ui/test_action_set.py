@@ -10,14 +10,14 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from snapview.core.operations import Operation
-from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.under_way import BlockJob
 from snapview.core.vm import Vm
-from snapview.ui import action_set
+from snapview.session import Answer, TakeBack, plan_at_once
 from snapview.ui.action_set import ActionSet
 from snapview.ui.actions import ACTIONS, ActionId, Place
 from snapview.ui.availability import ActionContext
 from tests.trees import branching_tree, make_vm
+from tests.ui.questions import Questions
 
 
 @pytest.fixture
@@ -54,14 +54,44 @@ def test_hostile_reasons_are_literal(actions: ActionSet) -> None:
     assert "&lt;i&gt;vda" in actions[ActionId.REVERT].toolTip()
 
 
-def test_nothing_is_planned_twice(actions: ActionSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_still_being_worked_out_can_be_asked_for(qtbot: QtBot) -> None:
+    window, asked = QWidget(), Questions()
+    qtbot.addWidget(window)
+    actions = ActionSet(window, asked.ask)
+    vm = make_vm(tree=branching_tree())
+    actions.update(ActionContext(vm, ("caddy-tls",)))
+    actions.settle()
+    assert actions[ActionId.MERGE].isEnabled()
+    assert actions[ActionId.DISCARD].isEnabled()
+    asked.answer()
+    actions.settle()
+    assert actions[ActionId.DISCARD].isEnabled()
+    assert not actions[ActionId.MERGE].isEnabled(), "a leaf is discarded, as the plan says"
+    assert max(asked.count.values()) == 1
+
+
+def test_nobody_waits_for_what_was_asked_about_another_selection(qtbot: QtBot) -> None:
+    window, asked = QWidget(), Questions()
+    qtbot.addWidget(window)
+    actions = ActionSet(window, asked.ask)
+    vm = make_vm(tree=branching_tree())
+    for name in ("updated", "tuned"):
+        actions.update(ActionContext(vm, (name,)))
+        actions.settle()
+    named = {n for _, op, _ in asked.open for n in getattr(op, "snapshots", ())}
+    assert named == {"tuned"}
+
+
+def test_nothing_is_planned_twice(qtbot: QtBot) -> None:
     asked: Counter[Operation] = Counter()
 
-    def counted(vm: Vm, operation: Operation) -> Plan | Refusal:
+    def counted(vm: Vm, operation: Operation, then: Answer) -> TakeBack:
         asked[operation] += 1
-        return plan(vm, operation)
+        return plan_at_once(vm, operation, then)
 
-    monkeypatch.setattr(action_set, "plan", counted)
+    window = QWidget()
+    qtbot.addWidget(window)
+    actions = ActionSet(window, counted)
     vm = make_vm(tree=branching_tree())
     for name in ("tuned", "updated", "tuned"):
         actions.update(ActionContext(vm, (name,)))

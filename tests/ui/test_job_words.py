@@ -63,8 +63,8 @@ def planned(operation: Operation, *acts: Act, **figures: object) -> Plan:
         (TAKE, "Taking “before <b>x</b>” on web"),
         (CreateSnapshot(VM.uuid), "Taking a snapshot of web"),
         (RevertSnapshot(VM.uuid, "tuned"), "Reverting web to “tuned”"),
-        (DELETE, "Discarding “caddy-tls” on web"),
-        (DeleteSnapshot(VM.uuid, ("caddy-tls", "tuned")), "Discarding 2 snapshots on web"),
+        (DELETE, "Removing “caddy-tls” on web"),
+        (DeleteSnapshot(VM.uuid, ("caddy-tls", "tuned")), "Removing 2 snapshots on web"),
         (DeleteSnapshot(VM.uuid, ("gone",)), "Removing “gone” on web"),
         (EditDescription(VM.uuid, "tuned", "fast", ""), "Describing “fast” on web"),
         (CHAIN, "Merging the chain of web, vda"),
@@ -82,9 +82,9 @@ def test_sentences(operation: Operation, words: str) -> None:
 def test_the_plan_that_was_agreed_to_has_the_word() -> None:
     merging = job(JobState.QUEUED, DELETE, planned=planned(DELETE, Act.MERGE))
     assert sentence(merging, VM) == "Merging “caddy-tls” on web"
-    assert icon_name(DELETE, acts_of(merging, VM)) == "merge"
-    assert icon_name(DELETE, acts_of(job(JobState.QUEUED, DELETE), VM)) == "discard"
-    assert acts_of(job(JobState.QUEUED, DELETE), None) == frozenset()
+    assert icon_name(DELETE, acts_of(merging)) == "merge"
+    assert icon_name(DELETE, acts_of(job(JobState.QUEUED, DELETE))) == "discard"
+    assert acts_of(job(JobState.QUEUED, DELETE)) == frozenset()
 
 
 def test_waiting() -> None:

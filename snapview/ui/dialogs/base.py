@@ -1,7 +1,7 @@
 """What all dialogs about an operation have in common: the plan, the foot, a VM that may change.
 
-Hides that the plan is asked at every change, that the button follows it, and how a dialog ends
-when its VM disappears.
+Hides that the plan is asked at every change and may take a while, that the button follows it, and
+how a dialog ends when its VM disappears.
 """
 
 from PySide6.QtCore import QEvent, Qt, QTimer, Signal
@@ -17,8 +17,9 @@ from PySide6.QtWidgets import (
 )
 
 from snapview.core.operations import Operation
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning import Plan, Refusal
 from snapview.core.vm import Vm
+from snapview.session import Answer, AskPlan, TakeBack, plan_at_once
 from snapview.ui.buttons import button, set_icon
 from snapview.ui.colours import Severity, current_theme
 from snapview.ui.control_style import control_style
@@ -38,6 +39,7 @@ from snapview.ui.widgets import (
 )
 
 HIGHEST_SHARE = 0.85  # of the screen
+WAIT_MS = 300  # before it is said that a plan is being worked out
 
 
 class StyledDialog(QDialog):
@@ -93,17 +95,31 @@ class OperationDialog(StyledDialog):
 
     submitted = Signal(object)  # Plan
 
-    def __init__(self, vm: Vm, parent: QWidget | None, title: str, go: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        vm: Vm,
+        parent: QWidget | None,
+        icon_name: str,
+        ask_plan: AskPlan = plan_at_once,
+    ) -> None:
         """Build the frame; subclasses then fill ``body`` and call ``replan``.
 
         Args:
             vm: the VM as last read.
             parent: the window.
-            title: of the dialog.
-            go: text and icon of the button that does it.
+            icon_name: of the button that does it.
+            ask_plan: works out what would happen.
         """
-        super().__init__(parent, title)
+        super().__init__(parent, "")
         self.vm = vm
+        self._ask_plan = ask_plan
+        self._questions: dict[str, TakeBack] = {}  # by what they are about
+        self._starts_at: QWidget | None = None  # has the focus as soon as it can take it
+        self._note_before: str | None = None  # while the note says that a plan is waited for
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(WAIT_MS)
+        self._wait.timeout.connect(self._show_wait)
         self._planned: Plan | Refusal | None = None
         self._scrolled: QScrollArea | None = None
         layout = column(self, spacing=0)
@@ -114,7 +130,7 @@ class OperationDialog(StyledDialog):
         self.body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout.addWidget(self.body, 1)
         self.cancel_button = button(self.tr("Cancel"))
-        self.go_button = button(go[0], "filled", icon(go[1], current_theme().on_filled))
+        self.go_button = button("", "filled", icon(icon_name, current_theme().on_filled))
         self.note = self.add_foot(layout, self.cancel_button, self.go_button)
         self.cancel_button.clicked.connect(self.reject)
         self.go_button.clicked.connect(self._on_go)
@@ -130,13 +146,55 @@ class OperationDialog(StyledDialog):
         raise NotImplementedError
 
     def replan(self) -> None:
-        """Ask what would happen now, and show it."""
-        planned = plan(self.vm, self.operation())
-        self._planned = planned
-        self.go_button.setEnabled(isinstance(planned, Plan))
-        refused = planned.reason if isinstance(planned, Refusal) else ""
-        self.go_button.setToolTip(literal(refused))
-        self.show_plan(planned)
+        """Ask what would happen now, and show it as soon as it is known."""
+        self._ask_for_plan(self._take_plan)
+
+    def ask(self, about: str, operation: Operation, then: Answer) -> bool:
+        """Ask what an operation would do; return whether that was answered at once.
+
+        ``then`` is told now or later, but not when something else is asked about the same by then,
+        or when the dialog is over.
+        """
+        self.drop(about)
+        has_come = False
+
+        def take(planned: Plan | Refusal) -> None:
+            nonlocal has_come
+            has_come = True
+            self._questions.pop(about, None)
+            then(planned)
+
+        take_back = self._ask_plan(self.vm, operation, take)
+        if not has_come:
+            self._questions[about] = take_back
+        return has_come
+
+    def drop(self, about: str) -> None:
+        """Wait no longer for an answer."""
+        take_back = self._questions.pop(about, None)
+        if take_back is not None:
+            take_back()
+
+    def start_at(self, widget: QWidget) -> None:
+        """Give the focus to a widget, as soon as it can take it."""
+        if widget.isEnabled():
+            widget.setFocus()
+        else:
+            self._starts_at = widget
+
+    def await_plan(self) -> None:
+        """Offer nothing to be done until ``replan``, for which something has to be known first."""
+        self.drop("plan")
+        self._planned = None
+        self._begin_wait()
+
+    def forget_plan(self, why_not: str) -> None:
+        """Wait for no plan, and offer nothing to be done."""
+        self.drop("plan")
+        self._end_wait()
+        self._planned = None
+        self.go_button.setEnabled(False)
+        self.go_button.setToolTip(literal(why_not))
 
     def scrolled(self, inner: QWidget) -> QScrollArea:
         """Return an area for content of any length; the dialog opens high enough for it."""
@@ -188,8 +246,51 @@ class OperationDialog(StyledDialog):
             self.vm = vm
             self.replan()
 
+    def done(self, result: int) -> None:
+        """End; answers that are still to come are not waited for."""
+        for about in list(self._questions):
+            self.drop(about)
+        super().done(result)
+
+    def _ask_for_plan(self, then: Answer) -> None:
+        self._planned = None
+        if not self.ask("plan", self.operation(), then):
+            self._begin_wait()
+
+    def _begin_wait(self) -> None:
+        if self.focusWidget() is self.go_button:
+            self._starts_at = self.go_button
+        self.go_button.setEnabled(False)
+        if self._note_before is None:
+            self._wait.start()
+
+    def _take_plan(self, planned: Plan | Refusal) -> None:
+        self._end_wait()
+        self._planned = planned
+        self.go_button.setEnabled(isinstance(planned, Plan))
+        refused = planned.reason if isinstance(planned, Refusal) else ""
+        self.go_button.setToolTip(literal(refused))
+        self.show_plan(planned)
+        starts_at, self._starts_at = self._starts_at, None
+        if starts_at is not None and starts_at.isEnabled():
+            starts_at.setFocus()
+
+    def _show_wait(self) -> None:
+        self._note_before = self.note.text()
+        self.note.setText(self.tr("Working out what will happen…"))
+
+    def _end_wait(self) -> None:
+        self._wait.stop()
+        if self._note_before is not None:
+            self.note.setText(self._note_before)
+            self._note_before = None
+
     def _on_go(self) -> None:
-        self.replan()
-        if isinstance(self._planned, Plan):
-            self.submitted.emit(self._planned)
+        # Asked once more: names may hold the time, and the dialog may have been open for long.
+        self._ask_for_plan(self._submit)
+
+    def _submit(self, planned: Plan | Refusal) -> None:
+        self._take_plan(planned)
+        if isinstance(planned, Plan):
+            self.submitted.emit(planned)
             self.accept()

@@ -5,13 +5,15 @@ together to say what will happen.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
 from snapview.core.moves import ForgetSnapshot
 from snapview.core.operations import Consolidate, MergeBy
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.planning import Plan, Refusal
 from snapview.core.vm import DiskChain, Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.chain_picture import Chain, ChainPicture
@@ -24,7 +26,7 @@ from snapview.ui.dialogs.remove import undo_note, upwards_box
 from snapview.ui.format import plural
 from snapview.ui.limits import SPEEDS, limit_text
 from snapview.ui.theme import GAP, INSET, SMALL_INSET, TINY
-from snapview.ui.widgets import clear, column, hairline, label, literal, panel, row
+from snapview.ui.widgets import clear, column, hairline, label, panel, row
 
 INDENT = 25
 
@@ -34,6 +36,7 @@ class _DiskLine:
     """The widgets of one disk."""
 
     tick: QCheckBox
+    note: QLabel
     caption: QLabel
     picture: ChainPicture
 
@@ -49,7 +52,13 @@ class ConsolidateDialog(OperationDialog):
     """Asks for a ``Consolidate``."""
 
     def __init__(
-        self, vm: Vm, wanted: Consolidate, parent: QWidget | None = None, *, grace_seconds: int = 0
+        self,
+        vm: Vm,
+        wanted: Consolidate,
+        parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
+        *,
+        grace_seconds: int = 0,
     ) -> None:
         """Offer to merge chains.
 
@@ -57,13 +66,16 @@ class ConsolidateDialog(OperationDialog):
             vm: the VM as last read.
             wanted: what is chosen at first; without disks, all that can be merged.
             parent: the window.
+            ask_plan: works out what would happen.
             grace_seconds: how long it can be undone before it starts.
         """
-        super().__init__(vm, parent, "", ("", "merge"))
+        super().__init__(vm, parent, "merge", ask_plan)
         self._wanted = wanted
         self._grace_seconds = grace_seconds
         self._shown: object = None
         self._lines: dict[str, _DiskLine] = {}
+        self._unknown: set[str] = set()  # disks of which it is being worked out what can be done
+        self._chosen = wanted.disks  # until that is known
         self._disks = column(spacing=TINY)
         self._pictures = column(spacing=GAP)
         self._figures = FigureRow()
@@ -72,9 +84,8 @@ class ConsolidateDialog(OperationDialog):
         self.setWindowTitle(self.tr("Merge the chain of {vm}").format(vm=vm.name))
         self._offer_speeds(wanted.bandwidth_bytes_per_second)
         self._build()
-        self._follow_vm(wanted.disks)
+        self._follow_vm()
         self.speed.currentIndexChanged.connect(self.replan)
-        self.replan()
         self.resize(720, 480)
         self.cancel_button.setFocus()
 
@@ -94,18 +105,15 @@ class ConsolidateDialog(OperationDialog):
         """Ask what would happen now, unless no disk is chosen: that would mean all of them."""
         if self.operation().disks:
             super().replan()
-        else:
-            self._planned = None
-            self.go_button.setEnabled(False)
+        elif not self._unknown:
             self._show_nothing_chosen()
 
     def show_vm(self, vm: Vm) -> None:
         """Go on with the VM as it is now."""
         if vm != self.vm:
-            chosen = self.operation().disks
+            self._chosen = self._chosen if self._unknown else self.operation().disks
             self.vm = vm
-            self._follow_vm(chosen)
-            self.replan()
+            self._follow_vm()
 
     def show_plan(self, planned: Plan | Refusal) -> None:
         """Show what goes and what stays, or the refusal."""
@@ -149,7 +157,7 @@ class ConsolidateDialog(OperationDialog):
         self._facts.addWidget(label(text, "note", wraps=True))
         self._facts.addStretch(1)
         self.note.setText("")
-        self.go_button.setToolTip(literal(text))
+        self.forget_plan(text)
 
     # -- building and following
 
@@ -182,34 +190,49 @@ class ConsolidateDialog(OperationDialog):
         self.speed.setCurrentIndex(self.speed.findData(wanted))
         self.speed.setAccessibleName(self.tr("How fast it may copy"))
 
-    def _follow_vm(self, wanted: tuple[str, ...]) -> None:
-        """Make a line for each disk: what can be done about it alone, or why nothing can."""
+    def _follow_vm(self) -> None:
+        """Make a line for each disk, and ask what can be done about it alone."""
+        for target in self._unknown:
+            self.drop(target)
+        self.await_plan()
         clear(self._disks)
         clear(self._pictures)
-        self._lines = {}
-        for disk in self.vm.state_disks:
-            alone = plan(self.vm, replace(self._wanted, disks=(disk.target,)))
-            is_possible = isinstance(alone, Plan)
-            tick = QCheckBox(self._disk_text(disk))
-            tick.setEnabled(is_possible)
-            tick.setChecked(is_possible and (not wanted or disk.target in wanted))
-            said = self._gain_text(alone) if isinstance(alone, Plan) else alone.reason
-            note = label(said, "secondary", wraps=True)
-            tick.setAccessibleDescription(said)
-            self._disks.addWidget(tick)
-            indented = row(spacing=0)
-            indented.setContentsMargins(INDENT, 0, 0, TINY)
-            indented.addWidget(note)
-            self._disks.addLayout(indented)
-            is_alone = len(self.vm.state_disks) == 1
-            line = _DiskLine(
-                tick, label("" if is_alone else disk.target, "caption"), ChainPicture()
-            )
-            self._pictures.addWidget(line.caption)
-            self._pictures.addWidget(line.picture)
-            line.show_chain(None)
-            self._lines[disk.target] = line
-            tick.toggled.connect(self.replan)
+        disks = self.vm.state_disks
+        self._lines = {disk.target: self._add_line(disk) for disk in disks}
+        self._unknown = set(self._lines)
+        for disk in disks:
+            alone = replace(self._wanted, disks=(disk.target,))
+            self.ask(disk.target, alone, partial(self._on_alone_planned, disk.target))
+        if not disks:
+            self.replan()
+
+    def _add_line(self, disk: DiskChain) -> _DiskLine:
+        caption = "" if len(self.vm.state_disks) == 1 else disk.target
+        tick, note = QCheckBox(self._disk_text(disk)), label("", "secondary", wraps=True)
+        line = _DiskLine(tick, note, label(caption, "caption"), ChainPicture())
+        tick.setEnabled(False)
+        tick.clicked.connect(self.replan)
+        indented = row(spacing=0)
+        indented.setContentsMargins(INDENT, 0, 0, TINY)
+        indented.addWidget(note)
+        self._disks.addWidget(tick)
+        self._disks.addLayout(indented)
+        self._pictures.addWidget(line.caption)
+        self._pictures.addWidget(line.picture)
+        line.show_chain(None)
+        return line
+
+    def _on_alone_planned(self, target: str, alone: Plan | Refusal) -> None:
+        """Say what can be done about a disk, or why nothing can; the last one completes it."""
+        line, is_possible = self._lines[target], isinstance(alone, Plan)
+        line.tick.setEnabled(is_possible)
+        line.tick.setChecked(is_possible and (not self._chosen or target in self._chosen))
+        said = self._gain_text(alone) if isinstance(alone, Plan) else alone.reason
+        line.note.setText(said)
+        line.tick.setAccessibleDescription(said)
+        self._unknown.discard(target)
+        if not self._unknown:
+            self.replan()
 
     def _disk_text(self, disk: DiskChain) -> str:
         count = plural(len(disk.layers), self.tr("1 image"), self.tr("{number} images"))

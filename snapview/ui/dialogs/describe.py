@@ -8,6 +8,7 @@ from snapview.core.marks import Marks, with_marks, words_of
 from snapview.core.operations import EditDescription
 from snapview.core.planning import Plan, Refusal
 from snapview.core.vm import Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import refusal_box
 from snapview.ui.format import date_text
@@ -19,8 +20,14 @@ from snapview.ui.widgets import clear, column, label
 class DescribeDialog(OperationDialog):
     """Asks for an ``EditDescription``."""
 
-    def __init__(self, vm: Vm, snapshot: str, parent: QWidget | None = None) -> None:
-        super().__init__(vm, parent, "", ("", "tick"))
+    def __init__(
+        self,
+        vm: Vm,
+        snapshot: str,
+        parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
+    ) -> None:
+        super().__init__(vm, parent, "tick", ask_plan)
         self._name = snapshot
         found = vm.tree[snapshot]
         self.setWindowTitle(self.tr("Describe “{what}”").format(what=found.label))

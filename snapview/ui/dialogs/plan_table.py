@@ -3,6 +3,9 @@
 Hides how long lists are cut short, and which words are red.
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QGridLayout, QWidget
 
@@ -31,22 +34,21 @@ def plan_table(planned: Plan, vm: Vm) -> QGridLayout:
     grid.setColumnMinimumWidth(0, 60)
     grid.setColumnStretch(1, 1)
     is_loss = Act.DISCARD in planned.acts
-    _add(grid, _tr("Goes"), [_lost(text, is_red=is_loss) for text in planned.lost])
-    _add(grid, _tr("Stays"), [label(text, wraps=True) for text in planned.kept])
-    _add(grid, _tr("Steps"), [label(step.what, wraps=True) for step in planned.steps])
+    _add(grid, _tr("Goes"), [partial(_lost, text, is_red=is_loss) for text in planned.lost])
+    _add(grid, _tr("Stays"), [partial(label, text, wraps=True) for text in planned.kept])
+    _add(grid, _tr("Steps"), [partial(label, step.what, wraps=True) for step in planned.steps])
     _add(grid, _tr("Files"), _files(planned))
-    _add(grid, _tr("Guest"), [label(guest_effect(planned, vm), wraps=True)])
+    _add(grid, _tr("Guest"), [partial(label, guest_effect(planned, vm), wraps=True)])
     return grid
 
 
-def _add(grid: QGridLayout, key: str, values: list[QWidget]) -> None:
-    rest = len(values) - MOST_LINES
+def _add(grid: QGridLayout, key: str, makers: Sequence[Callable[[], QWidget]]) -> None:
+    shown = [make() for make in makers[:MOST_LINES]]
+    rest = len(makers) - MOST_LINES
     if rest > 0:
         text = plural(rest, _tr("and 1 more"), _tr("and {number} more"))
-        for each in values[MOST_LINES:]:
-            each.deleteLater()
-        values = [*values[:MOST_LINES], label(text, "note")]
-    for number, value in enumerate(values):
+        shown.append(label(text, "note"))
+    for number, value in enumerate(shown):
         at = grid.rowCount()
         if not number:
             grid.addWidget(label(key, "note"), at, 0, Qt.AlignmentFlag.AlignTop)
@@ -59,23 +61,24 @@ def _lost(text: str, *, is_red: bool) -> QWidget:
     return made
 
 
-def _files(planned: Plan) -> list[QWidget]:
+def _files(planned: Plan) -> list[Callable[[], QWidget]]:
     """Return which file goes into which, from the moves, or from the steps where there are none."""
-    found = []
+    found: list[Callable[[], QWidget]] = []
     for move in planned.moves:
         match move:
             case CommitImages(top=top, base=base):
-                found.append(_file_line((top, base), _tr("into")))
+                found.append(partial(_file_line, (top, base), _tr("into")))
             case PullImages(base=base, chain=chain):
                 lower = [layer.path for layer in chain[1:]]
                 end = lower.index(base) if base in lower else len(lower)
                 for path in lower[:end]:
-                    found.append(_file_line((path, chain[0].path), _tr("copied up into")))
+                    paths = (path, chain[0].path)
+                    found.append(partial(_file_line, paths, _tr("copied up into")))
             case RemoveFile(path=path):
-                found.append(_file_line((path,), _tr("is removed")))
+                found.append(partial(_file_line, (path,), _tr("is removed")))
             case _:
                 pass
-    return found or [_step_line(step) for step in planned.steps if step.files]
+    return found or [partial(_step_line, step) for step in planned.steps if step.files]
 
 
 def _step_line(step: Step) -> QWidget:

@@ -9,8 +9,9 @@ from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from snapview.core.operations import DeleteSnapshot, MergeBy
-from snapview.core.planning import Act, Plan, Refusal, plan
+from snapview.core.planning import Act, Plan, Refusal
 from snapview.core.vm import Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.chain_picture import ChainPicture
@@ -32,6 +33,7 @@ class RemoveDialog(OperationDialog):
         vm: Vm,
         wanted: DeleteSnapshot,
         parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
         *,
         grace_seconds: int = 0,
     ) -> None:
@@ -41,9 +43,10 @@ class RemoveDialog(OperationDialog):
             vm: the VM as last read.
             wanted: the selected ones, and how to merge.
             parent: the window.
+            ask_plan: works out what would happen.
             grace_seconds: how long it can be undone before it starts.
         """
-        super().__init__(vm, parent, "", ("", "discard"))
+        super().__init__(vm, parent, "discard", ask_plan)
         self._wanted = wanted
         self._grace_seconds = grace_seconds
         self._shown: tuple[Vm, Plan | Refusal] | None = None
@@ -53,12 +56,14 @@ class RemoveDialog(OperationDialog):
         self._facts = column(spacing=SMALL_INSET)
         self._build()
         self._follow_vm()
-        self.subtree.setChecked(wanted.subtree or self._needs_subtree())
+        self._may_tick = not wanted.subtree and wanted.merge_by is not MergeBy.PULL
+        self.subtree.setChecked(wanted.subtree)
         self.subtree.toggled.connect(self.replan)
+        self.subtree.clicked.connect(self._on_subtree_clicked)
         self.replan()
         self.resize(680, 420)
         # Without time to think again, Enter must not lose anything.
-        (self.go_button if grace_seconds else self.cancel_button).setFocus()
+        self.start_at(self.go_button if grace_seconds else self.cancel_button)
 
     def operation(self) -> DeleteSnapshot:
         """Return what is to be removed as it is chosen now."""
@@ -74,6 +79,12 @@ class RemoveDialog(OperationDialog):
 
     def show_plan(self, planned: Plan | Refusal) -> None:
         """Show what goes and what stays, or the refusal."""
+        may_tick, self._may_tick = self._may_tick, False
+        if isinstance(planned, Refusal) and may_tick and self._descendants():
+            whole = replace(self._wanted, subtree=True)
+            self.ask("subtree", whole, self._on_whole_planned)
+            if self.subtree.isChecked():
+                return  # it has been planned anew, and shown
         if (self.vm, planned) == self._shown:
             return
         self._shown = (self.vm, planned)
@@ -163,13 +174,13 @@ class RemoveDialog(OperationDialog):
         found = {each for name in names if name in tree for each in tree.subtree(name)}
         return found - set(names)
 
-    def _needs_subtree(self) -> bool:
-        """Whether it can only go with what stands on it; who merges upwards asked for less."""
-        if not self._descendants() or self._wanted.merge_by is MergeBy.PULL:
-            return False
-        whole = replace(self._wanted, subtree=True)
-        is_refused = isinstance(plan(self.vm, self._wanted), Refusal)
-        return is_refused and isinstance(plan(self.vm, whole), Plan)
+    def _on_whole_planned(self, planned: Plan | Refusal) -> None:
+        """Tick what can only go with all that stands on it; that plans anew."""
+        if isinstance(planned, Plan):
+            self.subtree.setChecked(True)
+
+    def _on_subtree_clicked(self) -> None:
+        self.drop("subtree")  # the user has chosen
 
 
 def upwards_box() -> QWidget:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 from snapview.core.operations import Afterwards, RevertSnapshot
 from snapview.core.planning import Plan, Refusal
 from snapview.core.vm import Snapshot, SnapshotState, Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.colours import Severity, current_theme
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, step_lines
@@ -40,15 +41,22 @@ KEEP_DAYS = (3, 7, 14, 30, 90, 0)  # 0: for ever
 class RevertDialog(OperationDialog):
     """Asks for a ``RevertSnapshot``."""
 
-    def __init__(self, vm: Vm, wanted: RevertSnapshot, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        vm: Vm,
+        wanted: RevertSnapshot,
+        parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
+    ) -> None:
         """Offer a revert.
 
         Args:
             vm: the VM as last read.
             wanted: where to, and what is chosen at first.
             parent: the window.
+            ask_plan: works out what would happen.
         """
-        super().__init__(vm, parent, "", ("", "revert"))
+        super().__init__(vm, parent, "revert", ask_plan)
         self._name = wanted.snapshot
         self._shown: object = None
         self.safety = QCheckBox(self.tr("Take a &safety snapshot first"))
@@ -78,7 +86,7 @@ class RevertDialog(OperationDialog):
             each.toggled.connect(self._on_choice_toggled)
         self.replan()
         self.resize(680, 620)
-        self.go_button.setFocus()
+        self.start_at(self.go_button)
 
     @property
     def _snapshot(self) -> Snapshot:

@@ -21,8 +21,9 @@ from PySide6.QtWidgets import (
 )
 
 from snapview.core.operations import CreateSnapshot
-from snapview.core.planning import Plan, Refusal, RefusalCode, plan, recommended_kind
+from snapview.core.planning import Plan, Refusal, RefusalCode, recommended_kind
 from snapview.core.vm import RunState, SnapshotKind, Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import PlanView
@@ -42,6 +43,7 @@ class TakeSnapshotDialog(OperationDialog):
         self,
         vm: Vm,
         parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
         *,
         memory: bool | None = None,
         wanted: CreateSnapshot | None = None,
@@ -51,10 +53,11 @@ class TakeSnapshotDialog(OperationDialog):
         Args:
             vm: the VM as last read.
             parent: the window.
+            ask_plan: works out what would happen.
             memory: preselect with or without memory; None: with, when the VM has any.
             wanted: what was filled in before, when it is asked once more.
         """
-        super().__init__(vm, parent, "", ("", "camera"))
+        super().__init__(vm, parent, "camera", ask_plan)
         self.setWindowTitle(self.tr("Take snapshot of {vm}").format(vm=vm.name))
         self.set_go(self.tr("&Take snapshot"), "camera")
         self.name = QLineEdit(self._offered_title())
@@ -105,8 +108,8 @@ class TakeSnapshotDialog(OperationDialog):
         self.description.setPlainText(wanted.description)
         self._kind_was_chosen = True
         (self.with_memory if wanted.memory else self.disk_only).setChecked(True)
-        is_internal = wanted.kind is SnapshotKind.INTERNAL
-        (self.internal if is_internal else self.external).setChecked(True)
+        self.drop("kind")
+        self._kind_button(wanted.kind).setChecked(True)
         self.quiesce.setChecked(wanted.quiesce)
         self.mix.setChecked(wanted.mix)
 
@@ -227,6 +230,7 @@ class TakeSnapshotDialog(OperationDialog):
 
     def _on_kind_clicked(self) -> None:
         self._kind_was_chosen = True
+        self.drop("kind")
 
     def _on_kind_toggled(self) -> None:
         self._follow_quiesce()
@@ -239,13 +243,20 @@ class TakeSnapshotDialog(OperationDialog):
             SnapshotKind.EXTERNAL if recommended is SnapshotKind.INTERNAL else SnapshotKind.INTERNAL
         )
         asked = replace(self.operation(), title="", quiesce=False)
-        possible = [
-            kind
-            for kind in (recommended, other)
-            if isinstance(plan(self.vm, replace(asked, kind=kind)), Plan)
-        ]
-        kind = possible[0] if possible else recommended
-        (self.internal if kind is SnapshotKind.INTERNAL else self.external).setChecked(True)
+        self._kind_button(recommended).setChecked(True)
+
+        def on_recommended(planned: Plan | Refusal) -> None:
+            if isinstance(planned, Refusal):
+                self.ask("kind", replace(asked, kind=other), on_other)
+
+        def on_other(planned: Plan | Refusal) -> None:
+            if isinstance(planned, Plan):
+                self._kind_button(other).setChecked(True)
+
+        self.ask("kind", replace(asked, kind=recommended), on_recommended)
+
+    def _kind_button(self, kind: SnapshotKind) -> QRadioButton:
+        return self.internal if kind is SnapshotKind.INTERNAL else self.external
 
     def _follow_vm(self) -> None:
         is_active = self.vm.run_state.is_active
@@ -280,13 +291,25 @@ class TakeSnapshotDialog(OperationDialog):
         if self._mix_asked == (self.vm, asked):  # typing changes nothing about it
             return
         self._mix_asked = (self.vm, asked)
-        without = plan(self.vm, asked)
-        is_mixed = isinstance(without, Refusal) and without.code is RefusalCode.MIXED
-        is_possible = is_mixed and isinstance(plan(self.vm, replace(asked, mix=True)), Plan)
-        if isinstance(without, Refusal) and is_possible:
-            self._mix_reason.setText(without.reason)
-            self.mix.setAccessibleDescription(without.reason)
-        self._mix_box.setVisible(is_possible)
+
+        def on_unmixed(without: Plan | Refusal) -> None:
+            if not isinstance(without, Refusal) or without.code is not RefusalCode.MIXED:
+                self._offer_mix("")
+                return
+            mixed, reason = replace(asked, mix=True), without.reason
+            self.ask("mix", mixed, lambda it: self._offer_mix(reason if _works(it) else ""))
+
+        self.ask("mix", asked, on_unmixed)
+
+    def _offer_mix(self, reason: str) -> None:
+        """Offer to mix kinds; without a reason it is no question."""
+        was_hidden = self._mix_box.isHidden()
+        if reason:
+            self._mix_reason.setText(reason)
+            self.mix.setAccessibleDescription(reason)
+        self._mix_box.setVisible(bool(reason))
+        if was_hidden == bool(reason):
+            super().replan()
 
     def _why_no_quiesce(self) -> str:
         if self.vm.run_state is not RunState.RUNNING:
@@ -309,3 +332,7 @@ class TakeSnapshotDialog(OperationDialog):
             number += 1
             title = f"{offered} ({number})"
         return title
+
+
+def _works(planned: Plan | Refusal) -> bool:
+    return isinstance(planned, Plan)

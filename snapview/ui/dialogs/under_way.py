@@ -2,10 +2,11 @@
 
 from PySide6.QtWidgets import QButtonGroup, QRadioButton, QWidget
 
-from snapview.core.operations import EndBlockJob, Recover
-from snapview.core.planning import Plan, Refusal, plan
+from snapview.core.operations import EndBlockJob, Operation, Recover
+from snapview.core.planning import Plan, Refusal
 from snapview.core.under_way import BlockJob, Interruption
 from snapview.core.vm import Vm
+from snapview.session import AskPlan, plan_at_once
 from snapview.ui.colours import Severity
 from snapview.ui.dialogs.base import OperationDialog
 from snapview.ui.dialogs.plan_view import bullet, message_box, refusal_box, step_lines
@@ -20,8 +21,16 @@ INDENT = 25
 class _ChoiceDialog(OperationDialog):
     """Offers to finish something or to take it back, and shows what either would do."""
 
-    def __init__(self, vm: Vm, parent: QWidget | None, *, finish: bool, back_text: str) -> None:
-        super().__init__(vm, parent, "", ("", "tick"))
+    def __init__(
+        self,
+        vm: Vm,
+        parent: QWidget | None,
+        ask_plan: AskPlan,
+        *,
+        finish: bool,
+        back_text: str,
+    ) -> None:
+        super().__init__(vm, parent, "tick", ask_plan)
         self._back_text = back_text
         self._shown: object = None
         self.finish = QRadioButton()
@@ -45,8 +54,13 @@ class _ChoiceDialog(OperationDialog):
         """Say anew what it is about, and which of the two is possible."""
         raise NotImplementedError
 
-    def offer(self, choice: QRadioButton, planned: Plan | Refusal, note: str) -> None:
+    def offer(self, choice: QRadioButton, operation: Operation, note: str) -> None:
         """Enable a choice as its plan allows; what forbids it is its note."""
+        about = "finish" if choice is self.finish else "back"
+        if not self.ask(about, operation, lambda planned: self._offer(choice, planned, note)):
+            choice.setEnabled(False)
+
+    def _offer(self, choice: QRadioButton, planned: Plan | Refusal, note: str) -> None:
         refused = planned.reason if isinstance(planned, Refusal) else ""
         choice.setEnabled(not refused)
         shown = self._finish_note if choice is self.finish else self._back_note
@@ -113,8 +127,15 @@ class _ChoiceDialog(OperationDialog):
 class RecoverDialog(_ChoiceDialog):
     """Asks for a ``Recover``."""
 
-    def __init__(self, vm: Vm, wanted: Recover, parent: QWidget | None = None) -> None:
-        super().__init__(vm, parent, finish=wanted.finish, back_text=self.tr("Ta&ke back"))
+    def __init__(
+        self,
+        vm: Vm,
+        wanted: Recover,
+        parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
+    ) -> None:
+        back = self.tr("Ta&ke back")
+        super().__init__(vm, parent, ask_plan, finish=wanted.finish, back_text=back)
         self._id = wanted.interruption
         self.setWindowTitle(self.tr("Interrupted on {vm}").format(vm=vm.name))
         self.finish.setText(self.tr("&Finish it"))
@@ -130,8 +151,8 @@ class RecoverDialog(_ChoiceDialog):
         found = self.vm.interruption
         if found is not None:
             self.set_intro(self._story(found))
-        finished = plan(self.vm, Recover(self.vm.uuid, self._id, finish=True))
-        taken_back = plan(self.vm, Recover(self.vm.uuid, self._id, finish=False))
+        finished = Recover(self.vm.uuid, self._id, finish=True)
+        taken_back = Recover(self.vm.uuid, self._id, finish=False)
         self.offer(self.finish, finished, self.tr("Do what is left, as it was planned"))
         self.offer(self.back, taken_back, self.tr("Put things back as they were before"))
 
@@ -148,8 +169,15 @@ class RecoverDialog(_ChoiceDialog):
 class EndJobDialog(_ChoiceDialog):
     """Asks for an ``EndBlockJob``."""
 
-    def __init__(self, vm: Vm, wanted: EndBlockJob, parent: QWidget | None = None) -> None:
-        super().__init__(vm, parent, finish=wanted.finish, back_text=self.tr("A&bort"))
+    def __init__(
+        self,
+        vm: Vm,
+        wanted: EndBlockJob,
+        parent: QWidget | None = None,
+        ask_plan: AskPlan = plan_at_once,
+    ) -> None:
+        back = self.tr("A&bort")
+        super().__init__(vm, parent, ask_plan, finish=wanted.finish, back_text=back)
         self._disk = wanted.disk
         self.setWindowTitle(self.tr("Job on {disk} of {vm}").format(disk=wanted.disk, vm=vm.name))
         self.finish.setText(self.tr("&Finish it"))
@@ -165,8 +193,8 @@ class EndJobDialog(_ChoiceDialog):
         job = next((job for job in self.vm.block_jobs if job.disk == self._disk), None)
         if job is not None:
             self.set_intro(self._story(job))
-        finished = plan(self.vm, EndBlockJob(self.vm.uuid, self._disk, finish=True))
-        aborted = plan(self.vm, EndBlockJob(self.vm.uuid, self._disk, finish=False))
+        finished = EndBlockJob(self.vm.uuid, self._disk, finish=True)
+        aborted = EndBlockJob(self.vm.uuid, self._disk, finish=False)
         self.offer(self.finish, finished, self.tr("Move over to the image that it has made"))
         self.offer(self.back, aborted, self.tr("Stop it; the VM goes on as it is"))
 
