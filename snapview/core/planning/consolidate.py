@@ -160,6 +160,8 @@ class _Consolidation:
     def _why_not(self, lower: str, upper: str) -> str:
         """Say why an image cannot be merged with the one that lies on it; empty: it can."""
         images, tree = self.images, self.vm.tree
+        if images.is_elsewhere(lower):
+            return "the lower one lies in another folder, and no snapshot of the VM names it"
         others = [path for path in images.overlays(lower) if path != upper]
         if others:
             name = next((n for path in others for n in images.states_on(path) if n in tree), None)
@@ -194,6 +196,10 @@ class _Consolidation:
         what = f"{len(run)} images of {target} become one, {_name(files[1])}."
         self.steps.append(Step(Act.MERGE, what, target, files))
         self.warnings |= dict.fromkeys(warnings_of(self.vm, self.images, job))
+        if not self.images.is_own(base):
+            end = "is written to" if isinstance(job, Commit) else "is removed"
+            what = f"{_name(base)} {end}, though no snapshot of “{self.vm.name}” names it: see that"
+            self.warnings[f"{what} it is nobody's template."] = None
         lost = {name: None for path in run[1:] for name, _ in self.images.tips(path)}
         self.moves += self._carrier.moves(job)
         self._give_up(lost)

@@ -8,6 +8,7 @@ QEMU has open, the definition, and the snapshots' records.
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from snapview.core.storage import Storage
 from snapview.core.vm import DiskChain, DiskLayer, Snapshot, SnapshotTree, Vm
@@ -30,9 +31,11 @@ class Images:
 
     __slots__ = (
         "_backing",
+        "_folders",
         "_inside",
         "_layers",
         "_overlays",
+        "_own",
         "_storage",
         "_tips",
         "_were_overlays",
@@ -59,6 +62,8 @@ class Images:
         for path, base in self._backing.items():
             if base is not None:
                 self._overlays.setdefault(base, {})[path] = None
+        self._own = {*self.active.values(), *_recorded(vm.tree)}
+        self._folders = {PurePosixPath(path).parent for path in self._own}
         self.live = self._live()
         self.odd = tuple(disk.target for disk in vm.disks if self._is_odd(disk))
 
@@ -151,6 +156,17 @@ class Images:
     def was_base(self, path: str) -> bool:
         """Whether an image had no backing file to begin with, as far as is known."""
         return path not in self._were_overlays
+
+    def is_own(self, path: str) -> bool:
+        """Whether an image is an active one, or a snapshot's record names it.
+
+        All others are there only because a header says so, and headers say what others wrote.
+        """
+        return path in self._own
+
+    def is_elsewhere(self, path: str) -> bool:
+        """Whether an image is only named by a header, and lies beside none of the VM's own."""
+        return not self.is_own(path) and PurePosixPath(path).parent not in self._folders
 
     def leaf(self, path: str) -> str:
         """Return an image at the end of a branch above one; the active one on the live path."""
@@ -321,6 +337,13 @@ class _Below:
                 return frozen
             at = self._tree.parent(at)
         return None
+
+
+def _recorded(tree: SnapshotTree) -> Iterator[str]:
+    """Yield the images that the snapshots' records name."""
+    for snapshot in tree:
+        for disk in (*snapshot.disks, *snapshot.revert_overlays):
+            yield from (layer.path for layer in (disk.frozen, disk.overlay) if layer is not None)
 
 
 def _named_overlays(tree: SnapshotTree, frozen: dict[Place, str]) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,8 @@ from snapview.core.planning.consolidate import RULES
 from snapview.core.under_way import BlockJob, Interruption
 from snapview.core.vm import (
     EPOCH,
+    DiskChain,
+    DiskLayer,
     RunState,
     Snapshot,
     SnapshotDisk,
@@ -129,6 +131,38 @@ def test_layers_of_which_there_is_no_record_are_merged_and_nothing_is_lost() -> 
     planned = plan_of(line_vm(current=None, chain=("b2", "b1", "base")), ALL)
     assert planned.lost == ()
     assert planned.kept == ("The VM as it is now",)
+
+
+TEMPLATE = DiskLayer("/templates/base.qcow2", "qcow2")
+
+
+@pytest.mark.parametrize("operation", [ALL, UPWARDS])
+def test_what_only_a_header_names_in_another_folder_is_left_alone(operation: Consolidate) -> None:
+    """It may be a template, or whatever a hostile image claims to stand on."""
+    vm = vm_of(make_vm(disks=(DiskChain("vda", (image("b2"), image("b1"), TEMPLATE)),)))
+    planned = plan_of(vm, operation)
+    assert TEMPLATE.path not in {path for step in planned.steps for path in step.files}
+    assert RemoveFile(TEMPLATE.path) not in planned.moves
+    assert any("another folder" in warning for warning in planned.warnings)
+    alone = vm_of(make_vm(disks=(DiskChain("vda", (image("b1"), TEMPLATE)),)))
+    assert refusal_of(alone, operation) is RefusalCode.NOTHING_TO_DO
+
+
+@pytest.mark.parametrize("operation", [ALL, UPWARDS])
+def test_what_a_record_names_in_another_folder_is_merged(operation: Consolidate) -> None:
+    frozen = SnapshotDisk("vda", "external", TEMPLATE, image("b1"))
+    tree = SnapshotTree((external("one", None, "base", "b1", disks=(frozen,)),), "one")
+    chain = DiskChain("vda", (image("b1"), TEMPLATE), defined=2, is_complete=True)
+    planned = plan_of(vm_of(make_vm(tree=tree, disks=(chain,))), operation)
+    assert TEMPLATE.path in planned.steps[0].files
+    assert not any("template" in warning for warning in planned.warnings)
+
+
+def test_a_base_that_no_record_names_is_pointed_out() -> None:
+    vm = line_vm(current=None, chain=("b1", "base"))
+    for operation, end in ((ALL, "is written to"), (UPWARDS, "is removed")):
+        (warning,) = plan_of(vm, operation).warnings
+        assert warning.startswith(f"base.qcow2 {end}")
 
 
 # one froze the base; two lies on a branch; the live image on another one
