@@ -41,6 +41,7 @@ from snapview.ui.widgets import literal
 Index = QModelIndex | QPersistentModelIndex
 
 AGE_REFRESH_MS = 60_000
+ONE_BY_ONE = 100  # rows are announced so; more at a stroke, with those in between
 
 # Joined once: Qt asks twice for each cell it paints, and joining enums is slow in Python.
 _ROW_FLAGS = (
@@ -141,9 +142,11 @@ class SnapshotModel(QAbstractTableModel):
             name for name in {*self._badges, *badges} if self._badges.get(name) != badges.get(name)
         }
         self._badges = dict(badges)
-        for name in touched:
-            row = self.row_of(name)
-            if row is not None:
+        rows = [row for name in touched if (row := self.row_of(name)) is not None]
+        if len(rows) > ONE_BY_ONE:
+            self._emit(min(rows), max(rows))
+        else:
+            for row in rows:
                 self._emit(row, row)
 
     def set_newest_first(self, *, newest_first: bool) -> None:

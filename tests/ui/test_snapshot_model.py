@@ -242,6 +242,16 @@ def test_sorted_rows_have_no_branches(model: SnapshotModel) -> None:
     assert _names(model)[:2] == [None, "load"]
 
 
+def test_badges_of_many_rows_are_announced_at_a_stroke(model: SnapshotModel) -> None:
+    model.set_view(view_of(random_tree(400)))
+    changed = QSignalSpy(model.dataChanged)
+    names = [model.name_at(row) for row in range(50, 350)]
+    model.set_badges({name: RowBadge("merging") for name in names})
+    assert changed.count() == 1
+    first, last = changed.at(0)[:2]
+    assert (first.row(), last.row()) == (50, 349)
+
+
 def test_badges_change_their_rows_alone(model: SnapshotModel) -> None:
     model.set_view(view_of(pictured_tree()))
     changed = QSignalSpy(model.dataChanged)

@@ -109,16 +109,22 @@ def chain_picture(vm: Vm, disk: DiskChain, moves: Sequence[Move]) -> Chain:
     paths = [layer.path for layer in reversed(disk.layers)]
     runs = [run for move in moves if (run := _run(move, disk.target, paths))]
     merged = {path: run for run in runs for path in run}
-    now = [_image_box(vm, disk, path, is_marked=path in merged) for path in paths]
+    labels = image_labels(vm, disk)
+
+    def box(path: str, *, is_marked: bool = False) -> Box:
+        size = image_bytes(vm, path)
+        small = "" if size is None else size_text(size)
+        return Box(labels.get(path) or file_name(path), small, is_marked=is_marked)
+
+    now = [box(path, is_marked=path in merged) for path in paths]
     then: list[Box] = []
     for path in paths:
         joined = merged.get(path)
         if joined is None:
-            then.append(_image_box(vm, disk, path))
+            then.append(box(path))
         elif path == joined[0]:
-            kept = _image_box(vm, disk, joined[-1])
             sizes = [image_bytes(vm, each) for each in joined]
-            then.append(Box(kept.text, _most(sizes), is_marked=True, span=len(joined)))
+            then.append(Box(box(joined[-1]).text, _most(sizes), is_marked=True, span=len(joined)))
     return _fitted(now, then)
 
 
@@ -138,23 +144,17 @@ def _run(move: Move, target: str, paths: Sequence[str]) -> tuple[str, ...]:
             return ()
 
 
-def _image_box(vm: Vm, disk: DiskChain, path: str, *, is_marked: bool = False) -> Box:
-    size = image_bytes(vm, path)
-    small = "" if size is None else size_text(size)
-    return Box(image_label(vm, disk, path), small, is_marked=is_marked)
-
-
-def image_label(vm: Vm, disk: DiskChain, path: str) -> str:
-    """Return the states that lie in an image; a file without one is called by its name."""
-    if disk.active is not None and disk.active.path == path:
-        return _tr("You are here")
-    labels = [
-        snapshot.label
-        for snapshot in vm.tree
-        for each in snapshot.disks
-        if each.target == disk.target and each.frozen and each.frozen.path == path
-    ]
-    return ", ".join(labels) or file_name(path)
+def image_labels(vm: Vm, disk: DiskChain) -> dict[str, str]:
+    """Return the states that lie in each image of a disk; an image without one is left out."""
+    found: dict[str, list[str]] = {}
+    for snapshot in vm.tree:
+        for each in snapshot.disks:
+            if each.target == disk.target and each.frozen is not None:
+                found.setdefault(each.frozen.path, []).append(snapshot.label)
+    labels = {path: ", ".join(names) for path, names in found.items()}
+    if disk.active is not None:
+        labels[disk.active.path] = _tr("You are here")
+    return labels
 
 
 def _most(sizes: Sequence[int | None]) -> str:

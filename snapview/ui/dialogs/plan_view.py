@@ -41,6 +41,9 @@ ACT_ICONS = {
 }
 
 
+MOST_WARNINGS = 5  # shown; the rest is a number
+
+
 def _tr(text: str) -> str:
     return QCoreApplication.translate("PlanView", text)
 
@@ -172,7 +175,11 @@ def line_grid(lines: Lines) -> QGridLayout:
 
 
 def warnings_of(planned: Plan) -> tuple[str, ...]:
-    """Return a plan's warnings without those that the verdict says already."""
+    """Return a plan's warnings without those that the verdict says already; of many, the first."""
     back = planned.get_back
     said = {back.revert_text, back.remove_text} if back else set()
-    return tuple(warning for warning in planned.warnings if warning not in said)
+    found = tuple(warning for warning in planned.warnings if warning not in said)
+    rest = len(found) - MOST_WARNINGS
+    if rest <= 1:
+        return found
+    return (*found[:MOST_WARNINGS], _tr("and {number} more like these").format(number=rest))

@@ -171,8 +171,13 @@ class RemoveDialog(OperationDialog):
 
     def _descendants(self) -> set[str]:
         tree, names = self.vm.tree, self._wanted.snapshots
-        found = {each for name in names if name in tree for each in tree.subtree(name)}
-        return found - set(names)
+        found: dict[str, None] = {}
+        waiting = [name for name in names if name in tree]
+        for name in waiting:  # grows while it is walked; no branch is walked twice
+            if name not in found:
+                found[name] = None
+                waiting += tree.children(name)
+        return found.keys() - set(names)
 
     def _on_whole_planned(self, planned: Plan | Refusal) -> None:
         """Tick what can only go with all that stands on it; that plans anew."""

@@ -8,7 +8,7 @@ from PySide6.QtTest import QSignalSpy, QTest
 from pytestqt.qtbot import QtBot
 
 from snapview.core.operations import Consolidate, MergeBy
-from snapview.core.planning import Plan, Refusal
+from snapview.core.planning import Plan, Refusal, plan
 from snapview.core.vm import DiskChain, SnapshotTree, Vm
 from snapview.ui.dialogs.chain_picture import ChainPicture
 from snapview.ui.dialogs.consolidate import ConsolidateDialog
@@ -140,6 +140,21 @@ def test_a_branch_stays_and_is_named(qtbot: QtBot) -> None:
     then = picture.partition("Then: ")[2]
     assert "state s1" in then
     assert "You are here" in then
+
+
+def test_of_many_warnings_the_first_are_shown(qtbot: QtBot) -> None:
+    names = [f"side{n}" for n in range(20)]
+    base, live = layer("/images/a.qcow2"), layer("/images/live.qcow2")
+    chain = DiskChain("vda", (live, base), defined=2, is_complete=True)
+    point = external("s0", None, base.path, live.path, 0)
+    vm = replace(VM, tree=SnapshotTree([point], "s0"), disks=(chain,), storage=None)
+    planned = plan(vm, WANTED)
+    assert isinstance(planned, Plan)
+    dialog = opened(qtbot, vm)
+    dialog.show_plan(replace(planned, warnings=tuple(f"{name} stays." for name in names)))
+    assert says(dialog, "side4 stays.")
+    assert not says(dialog, "side5 stays.")
+    assert says(dialog, "and 15 more like these")
 
 
 def test_merging_upwards_is_explained_and_asked_for(qtbot: QtBot) -> None:

@@ -1,5 +1,7 @@
 """What the chain pictures show, and where their boxes stand."""
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import QPoint
 from PySide6.QtGui import QImage
@@ -9,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from snapview.core.moves import CommitImages, ForgetSnapshot, PullImages
 from snapview.core.operations import MergeBy
 from snapview.ui.dialogs.chain_picture import MOST_BOXES, Box, Chain, ChainPicture, shortened
-from snapview.ui.dialogs.pictures import chain_picture, image_label, removal_picture
+from snapview.ui.dialogs.pictures import chain_picture, removal_picture
 from snapview.ui.theme import apply_style, current_theme
 from tests.trees import branching_tree, make_vm
 from tests.ui.dialogs.worlds import GIB, PATHS, layer, line_of_externals
@@ -129,7 +131,17 @@ def test_a_pull_takes_what_lies_above_its_base(base: str | None, spans: list[int
 
 
 def test_a_layer_without_a_record_is_called_by_its_file() -> None:
-    assert image_label(VM, DISK, "/images/by-hand.qcow2") == "by-hand.qcow2"
+    by_hand = layer("/images/by-hand.qcow2")
+    disk = replace(DISK, layers=(*DISK.layers[:-1], by_hand, DISK.layers[-1]))
+    texts = [box.text for box in chain_picture(VM, disk, ()).now]
+    assert texts == [
+        "state s0",
+        "by-hand.qcow2",
+        "state s1",
+        "state s2",
+        "state s3",
+        "You are here",
+    ]
 
 
 def test_long_chains_are_cut_short() -> None:
