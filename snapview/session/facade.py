@@ -5,9 +5,19 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-from PySide6.QtCore import QAbstractEventDispatcher, QDeadlineTimer, QObject, Qt, Signal, Slot
+from PySide6.QtCore import (
+    QAbstractEventDispatcher,
+    QCoreApplication,
+    QDeadlineTimer,
+    QEvent,
+    QObject,
+    Qt,
+    Signal,
+    Slot,
+)
 
-from snapview.core.operations import Cancelled, Host, Operation, Outcome, Progress
+from snapview.core.errors import HostError
+from snapview.core.operations import Cancelled, Failed, Host, Operation, Outcome, Progress
 from snapview.core.planning import Plan
 from snapview.core.vm import Vm
 from snapview.session.connection import Connection, Timing
@@ -70,6 +80,7 @@ class Session(QObject):
         self._jobs.ended.connect(self._records.keep)
         self._planner = Planner(self._timing.plan_seconds, self)
         self._is_closed = False
+        self._is_all_written = False  # what comes after that is not
 
     # -- what there is
 
@@ -278,7 +289,7 @@ class Session(QObject):
         """Read again whatever the job may have changed, however it ended; then say so."""
         job = self._jobs.get(job_id)
         connection = self._connections.get(job.key.uri) if job else None
-        if job is None or connection is None:
+        if job is None or connection is None or self._is_closed:
             self._jobs.end(job_id, outcome)
             return
         left = {job.key.uuid, *outcome.changed}
@@ -303,7 +314,7 @@ class Session(QObject):
         self._background.submit(_log_failure, done)
 
     def _run_while_open(self, work: Callable[[], None]) -> None:
-        if not self._is_closed:
+        if not self._is_all_written:
             self.run_in_background(work)
 
     def close(self) -> bool:
@@ -323,14 +334,25 @@ class Session(QObject):
             connection.leave()
         deadline = QDeadlineTimer(round(self._timing.close_seconds * 1000))
         hanging = [connection for connection in everyone if not connection.wait(deadline)]
+        self._write_down_ends()
         self._connections.clear()
         self._leaving = hanging
+        self._is_all_written = True
         self._background.shutdown()
         if not hanging:
             self._garbage.stop()
         for connection in hanging:
             logger.warning("%s does not answer; its thread is left behind.", connection.view.uri)
         return not hanging
+
+    def _write_down_ends(self) -> None:
+        """Take note of how the jobs ended that ran until now; the event loop may be over."""
+        for connection in self._connections.values():
+            QCoreApplication.sendPostedEvents(connection, QEvent.Type.MetaCall.value)
+        for job in self._jobs.views:
+            if not job.state.is_over:
+                text = "snapview was closed while this was under way, and the host did not answer."
+                self._jobs.end(job.id, Failed(HostError(text, advice="Look at the VM again.")))
 
     @Slot(object)
     def _on_left(self, connection: Connection) -> None:

@@ -144,7 +144,8 @@ class SnapshotView(QTableView):
     def selected_names(self) -> tuple[str, ...]:
         """The selected snapshots from top to bottom, without "You are here"."""
         # By ranges: Qt looks at each column of each row to say which whole rows are selected.
-        ranges = self.selectionModel().selection()
+        found = self.selectionModel().selection()
+        ranges = [found.at(place) for place in range(found.count())]
         rows = sorted({row for each in ranges for row in range(each.top(), each.bottom() + 1)})
         names = (self.snapshots.name_at(row) for row in rows)
         return tuple(name for name in names if name is not None)

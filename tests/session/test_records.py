@@ -206,3 +206,44 @@ def test_closing_waits_until_it_is_written(
     assert session.close()
     assert len(history.operations(ONE, WEB.uuid)) == 1
     assert not isinstance(witness.jobs[-1].outcome, Cancelled)
+
+
+def test_a_job_that_closing_cuts_off_is_written_down(
+    qtbot: QtBot, world: FakeWorld, history: History
+) -> None:
+    session = Session(world.make_host, SOON, history)
+    witness = Witness(session, qtbot)
+    session.open(ONE)
+    witness.wait_for_list()
+    world.hold_jobs()
+    session.submit(WEB, DELETE, planned=AGREED)
+    witness.wait(lambda: world.waiting_jobs == 1)
+    witness.wait(lambda: session.jobs[0].state is JobState.RUNNING)
+    assert session.close()
+    (record,) = history.operations(ONE, WEB.uuid)
+    assert record.outcome == "cancelled"
+    assert record.planned_bytes == AGREED.bytes_to_copy
+
+
+def test_a_job_on_a_host_that_hangs_is_written_down_as_left_under_way(
+    qtbot: QtBot, world: FakeWorld, history: History, allow_log: AllowLog
+) -> None:
+    allow_log("does not answer")
+    session = Session(world.make_host, replace(SOON, close_seconds=0.01), history)
+    witness = Witness(session, qtbot)
+    session.open(ONE)
+    witness.wait_for_list()
+    world.hold_jobs()
+    session.submit(WEB, CREATE)
+    witness.wait(lambda: world.waiting_jobs == 1)
+    witness.wait(lambda: session.jobs[0].state is JobState.RUNNING)
+    world.hold_reads()
+    witness.wait(lambda: world.waiting_reads > 0)
+    assert not session.close()
+    (record,) = history.operations(ONE, WEB.uuid)
+    assert (record.outcome, record.what) == ("failed", "the snapshot “new”")
+    assert "under way" in record.message
+    world.release_reads()
+    world.release_jobs()
+    qtbot.waitUntil(session.close)
+    assert len(history.operations(ONE, WEB.uuid)) == 1
