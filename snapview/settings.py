@@ -114,9 +114,6 @@ class Settings:
     merge_mib_per_second = Setting(
         0, _number(0, 100_000), "How fast “Merge chain…” may copy at first, in MiB/s; 0: no limit"
     )
-    show_exact_times = Setting(
-        default=False, read=_flag, description="Dates instead of ages in the tree"
-    )
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path if path is not None else default_path()

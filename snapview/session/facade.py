@@ -95,12 +95,6 @@ class Session(QObject):
         return self._jobs.views
 
     @property
-    def running_jobs(self) -> tuple[JobView, ...]:
-        """The jobs that are queued or running: past their grace period and not over."""
-        under_way = {JobState.QUEUED, JobState.RUNNING}
-        return tuple(job for job in self._jobs.views if job.state in under_way)
-
-    @property
     def selected(self) -> VmKey | None:
         """The visible VM."""
         return self._selected

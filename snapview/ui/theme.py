@@ -47,8 +47,6 @@ COLUMN_HEADER = 28
 ROW_HEIGHT = 32  # of the tree
 SIDEBAR_ROW = 28
 JOB_ROW = 36
-BUTTON = 32
-SMALL_BUTTON = 24
 
 # Widths
 SIDEBAR_WIDTH = 232
@@ -61,7 +59,6 @@ ACCENT_BAR = 3  # at the left of a selected row
 CONTROL_RADIUS = 6
 TAG_RADIUS = 4
 BAR_RADIUS = 2
-HAIRLINE = 1
 BRANCH_LINE = 2.0
 LIVE_BRANCH_LINE = 2.5
 FOCUS_RING = 2
@@ -70,23 +67,11 @@ ICON_SIZE = 16
 LARGE_ICON_SIZE = 20
 
 # Type, at the usual size of a desktop's font
-PAGE_TITLE_PX = 20
-KEY_FIGURE_PX = 15
 TEXT_PX = 13
 SECONDARY_PX = 12
 CAPTION_PX = 11
 _USUAL_DESKTOP_PX = 15.0  # 11 pt at 96 dpi: larger means that the user wants larger text
 _LARGEST_SCALE = 1.6
-
-
-def page_title_font() -> QFont:
-    """Return the font of a page's title."""
-    return _font(PAGE_TITLE_PX, QFont.Weight.DemiBold)
-
-
-def key_figure_font() -> QFont:
-    """Return the font of a key figure and of a detail's title."""
-    return _font(KEY_FIGURE_PX, QFont.Weight.DemiBold)
 
 
 def text_font(*, strong: bool = False) -> QFont:

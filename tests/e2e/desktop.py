@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
@@ -165,6 +165,9 @@ def window(uri: str, home: Path, display: str, *, is_dark: bool = False) -> Iter
         finally:
             process.kill()
             process.wait(10)
+            with suppress(BrokenPipeError):  # what was not read by then
+                if process.stdin is not None:
+                    process.stdin.close()
             if process.stdout is not None:
                 process.stdout.close()
     assert not (home / "stderr").read_text(), (home / "stderr").read_text()

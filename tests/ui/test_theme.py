@@ -52,14 +52,12 @@ def test_applying_twice_changes_nothing(styled: QApplication) -> None:
 def test_sizes_of_type(styled: QApplication) -> None:
     apply_style(styled)
     sizes = [
-        theme.page_title_font().pixelSize(),
-        theme.key_figure_font().pixelSize(),
         theme.text_font().pixelSize(),
         theme.secondary_font().pixelSize(),
         theme.caption_font().pixelSize(),
         theme.mono_font().pixelSize(),
     ]
-    assert sizes == [20, 15, 13, 12, 11, 12]
+    assert sizes == [13, 12, 11, 12]
     assert theme.text_font(strong=True).weight() > theme.text_font().weight()
 
 

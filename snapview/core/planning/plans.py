@@ -103,7 +103,6 @@ class RefusalCode(Enum):
 
     NOT_FOUND = "not-found"
     NAME_EXISTS = "name-exists"
-    NAME_INVALID = "name-invalid"
     NO_DISK = "no-disk"
     NOT_RUNNING = "not-running"
     RUNNING = "running"
@@ -115,8 +114,6 @@ class RefusalCode(Enum):
     MANAGED_SAVE = "managed-save"
     BLOCK_JOB = "block-job"
     HOST_TOO_OLD = "host-too-old"
-    HAS_CHILDREN = "has-children"
-    OTHER_BRANCH = "other-branch"
     CHAIN_LIMIT = "chain-limit"
     CHAIN_MISMATCH = "chain-mismatch"
     DISK_GONE = "disk-gone"
