@@ -3,6 +3,8 @@
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -180,7 +182,7 @@ def test_twice_as_many_are_twice_the_work(shape: str) -> None:
         snapshots = [make_snapshot(f"s{n}", parent_of(shape, n, size)) for n in range(size)]
         count = 0
 
-        def on_event(_frame: object, event: str, _argument: object) -> object:
+        def on_event(_frame: FrameType, event: str, _argument: object) -> Any:
             nonlocal count
             count += event == "line"
             return on_event
