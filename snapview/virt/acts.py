@@ -10,7 +10,13 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
-from snapview.core.errors import Conflict, ConnectionLost, PlanChanged, SnapviewError
+from snapview.core.errors import (
+    Conflict,
+    ConnectionLost,
+    HostError,
+    PlanChanged,
+    SnapviewError,
+)
 from snapview.core.journal import Journal, moves_left, needs_thaw, undo_moves
 from snapview.core.moves import (
     DeleteByLibvirt,
@@ -30,7 +36,7 @@ from snapview.core.planning import Refusal, plan
 from snapview.core.vm import RunState, Vm
 from snapview.virt.course import Course
 from snapview.virt.job import Ended, SteppedJob, Steps
-from snapview.virt.moves.site import Site, Stopped, require
+from snapview.virt.moves.site import Site, Stopped
 from snapview.virt.vm_port import VmPort
 
 _STATES = {
@@ -198,7 +204,11 @@ def _require_others(moves: Sequence[Move], site: Site, after: Vm) -> None:
     coming = {move.name for move in moves if isinstance(move, TakeSnapshot)}
     missing = {snapshot.name for snapshot in site.vm.tree} - going | coming
     missing -= {snapshot.name for snapshot in after.tree}
-    require(not missing, f"other snapshots are gone: {', '.join(sorted(missing))}")
+    if missing:
+        raise HostError(
+            f"It was done, but other snapshots are gone: {', '.join(sorted(missing))}.",
+            advice="Another program may have deleted them; if not, look into libvirt's log.",
+        )
 
 
 def _freed(moves: Sequence[Move], before: Vm, after: Vm) -> int | None:

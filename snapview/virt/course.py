@@ -20,6 +20,8 @@ from snapview.core.moves import (
     PullImages,
     RemoveFile,
     RevertByLibvirt,
+    SetActive,
+    SetFrozen,
     TakeSnapshot,
 )
 from snapview.core.operations import Progress
@@ -118,6 +120,23 @@ class Course:
         """Let nothing be begun that would take something of somebody else's for ours."""
         if isinstance(move, MakeOverlay) and move.path in self._site.port.read_storage().images:
             raise Conflict(f"There is a file {move.path} already.", advice="Try again.")
+        if isinstance(move, SetFrozen | SetActive | RemoveFile) and self._merged_away():
+            gone = " and ".join(f"“{self._site.label(name)}”" for name in self._merged_away())
+            raise Conflict(
+                f"Somebody else has deleted {gone} meanwhile.",
+                advice="Look at the VM again before you go on.",
+            )
+
+    def _merged_away(self) -> list[str]:
+        """Return the snapshots that are still to be forgotten and are gone all the same.
+
+        Who did that may have gone by records that this operation had not put right yet.
+        """
+        written = self._entry.entry
+        begun = [each.move for each in written.begun]
+        waiting = {m.snapshot for m in written.moves if isinstance(m, ForgetSnapshot)}
+        waiting -= {m.snapshot for m in begun if isinstance(m, ForgetSnapshot)}
+        return sorted(waiting - self._site.port.snapshot_names()) if waiting else []
 
     def _note_done(self, move: Move) -> None:
         self._entry.done()
@@ -143,8 +162,9 @@ class Course:
         """
         site, written = self._site, self._entry.entry
         in_doubt = written.begun[-1] if written.begun and not written.begun[-1].is_done else None
-        if in_doubt is not None and isinstance(in_doubt.move, CommitImages | PullImages):
-            site.port.end_job(in_doubt.move.target, pivot=False)
+        merge = in_doubt.move if in_doubt is not None else None
+        if isinstance(merge, CommitImages | PullImages) and self._is_ours(merge):
+            site.port.end_job(merge.target, pivot=False)
         back = undo_moves(written)
         if back is not None and self._is_recovery:
             return
@@ -154,6 +174,10 @@ class Course:
         if back is None:
             yield from self._give_up_spoilt()
         self.settle()
+
+    def _is_ours(self, merge: CommitImages | PullImages) -> bool:
+        """Whether a job that runs on its disk now is the one that was begun for it."""
+        return self._is_recovery or merge.target in self._site.own_jobs
 
     def take_back(self, moves: Sequence[Move]) -> Progresses:
         """Make the moves of an undo that was asked for.

@@ -154,7 +154,8 @@ def to_error(fault: LibvirtFault, doing: str = "") -> SnapviewError:
     if fault.code == SYSTEM and fault.system_errno == errno.ENOENT:
         sentence = f"{prefix}A file or folder that is needed is missing."
         return MissingFile(sentence, advice="Look where the images of the VM are.", detail=text)
-    known = _SIMPLE.get(fault.code)
+    is_taken = "already in active block job" in text  # which libvirt calls unsupported
+    known = _SIMPLE.get(COPY_ACTIVE if is_taken else fault.code)
     if known is not None:
         kind, sentence, advice = known
         return kind(prefix + sentence, advice=advice, detail=text)

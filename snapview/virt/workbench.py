@@ -140,15 +140,19 @@ def open_workbench(
     xml = build_workbench(definition(), uuid, disks, owner(host.uri))
     left = _find(host, uuid)
     if left is not None and not _is_ours(host, left):
-        raise Conflict(
-            "Somebody else is merging images of this VM.",
-            advice=f"Wait. If nobody is: virsh destroy {workbench_name(uuid)}",
-        )
+        raise _taken(uuid)
     if left is not None:
         _close(host, left, None)
-    with host.translated("open the images"):
-        flags = StartFlag.PAUSED | StartFlag.AUTODESTROY
-        domain = host.connection().createXML(xml, int(flags))
+    try:
+        with host.translated("open the images"):
+            flags = StartFlag.PAUSED | StartFlag.AUTODESTROY
+            domain = host.connection().createXML(xml, int(flags))
+    except ConnectionLost:
+        raise
+    except SnapviewError as error:
+        if _find(host, uuid) is not None:  # somebody was quicker
+            raise _taken(uuid) from error
+        raise
     failure: BaseException | None = None
     try:
         yield DiskJobs(lambda: domain, host.translated)
@@ -157,6 +161,13 @@ def open_workbench(
         raise
     finally:
         _close(host, domain, failure)
+
+
+def _taken(uuid: str) -> Conflict:
+    return Conflict(
+        "Somebody else is merging images of this VM.",
+        advice=f"Wait. If nobody is: virsh destroy {workbench_name(uuid)}",
+    )
 
 
 def _close(host: Connection, domain: Any, failure: BaseException | None) -> None:

@@ -166,8 +166,8 @@ class Machine:
             self._compare(f"the live {target}", self._content(image), target, self.live[target])
             reachable |= chain_of(image, self.within)
         there = self.files() - {str(self.lab.serial_log(self.vm.name))}
-        assert there - reachable == set(), "files are left over"
-        assert reachable - there == set(), "files are lost"
+        assert not there - reachable, f"files are left over: {there - reachable}"
+        assert not reachable - there, f"files are lost: {reachable - there}"
         domstate = self.lab.virsh("domstate", self.vm.name).strip()
         assert {"shut off": "off"}.get(domstate, domstate) == self.power
         assert self.lab.virsh("list", "--name").count("workbench") == 0

@@ -17,9 +17,10 @@ def take(machine: Machine, name: str, kind: SnapshotKind = SnapshotKind.EXTERNAL
 
 def is_sentence(error: SnapviewError) -> bool:
     """Whether it says what happened, and what to do, in words for people."""
-    said = (error.message, error.advice)
-    return all(re.fullmatch(r"[A-Z“/a-z].*\.", text, re.DOTALL) for text in said) and not any(
-        word in text for text in said for word in ("Traceback", "None", "Error(", "virError")
+    is_whole = re.fullmatch(r"[A-Z“/a-z].*\.", error.message, re.DOTALL) is not None
+    text = f"{error.message} {error.advice}"
+    return (
+        is_whole and bool(error.advice) and not re.search("Traceback|None|Error[(]|vir[A-Z]", text)
     )
 
 

@@ -18,7 +18,7 @@ from snapview.core.planning import Plan, plan
 from snapview.core.under_way import BlockJob
 from snapview.core.vm import SnapshotKind
 from snapview.virt.job import run
-from tests.virt.memory_libvirt import UUID, MemoryLibvirt
+from tests.virt.memory_libvirt import UUID, MemoryLibvirt, path_of
 from tests.virt.operating import (
     SCENARIOS,
     Before,
@@ -238,6 +238,32 @@ def test_other_snapshots_that_vanish_are_noticed(label: str, call: str) -> None:
     port = MemoryPort(scenario.make())
     port.before[call] = lambda: port.libvirt.forget("two")
     assert "snapshots are gone: two" in failure(port, scenario.operation).message
+
+
+def test_a_job_that_somebody_else_began_right_before_is_left_alone() -> None:
+    port = MemoryPort(line(on=True))
+    before = Before.of(port.libvirt)
+
+    def theirs() -> None:
+        qemu = port.libvirt.qemu
+        assert qemu is not None
+        qemu.commit("vda", path_of("vda.two.qcow2"), path_of("vda.one.qcow2"), 0)
+
+    port.before["commit"] = theirs
+    assert isinstance(failure(port, DROP), Conflict)
+    assert port.libvirt.qemu is not None
+    assert "vda" in port.libvirt.qemu.jobs, "their job was aborted"
+    assert set(port.libvirt.records) == before.names
+
+
+def test_after_somebody_else_has_deleted_it_too_no_record_is_put_right_by_an_old_plan() -> None:
+    port = MemoryPort(line(on=True))
+    records = dict(port.libvirt.records)
+    port.before["names"] = lambda: port.libvirt.forget("two")
+    error = failure(port, DROP)
+    assert isinstance(error, Conflict)
+    assert "Somebody else has deleted “two”" in error.message
+    assert port.libvirt.records["three"].count("vda.two") == records["three"].count("vda.two")
 
 
 def test_a_snapshot_taken_by_somebody_else_meanwhile_stays() -> None:

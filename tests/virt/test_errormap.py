@@ -267,3 +267,9 @@ def test_a_file_system_that_is_read_only_is_called_so(code: int, number: int, te
         error.message == "Could not merge the images. The file system of the images is read-only."
     )
     assert "mount it" in error.advice
+
+
+def test_a_block_job_of_somebody_else_is_no_want_of_the_host() -> None:
+    error = to_error(LibvirtFault(84, "disk 'vda' already in active block job"), "merge the images")
+    assert isinstance(error, Conflict)
+    assert "block job" in error.message

@@ -114,7 +114,7 @@ def _commit(move: CommitImages, site: Site) -> Progresses:
         def begun() -> None:
             site.spoil(spoilt)
 
-        follow = _Follow(qemu, move.target, start, is_merged, copied, begun)
+        follow = _Follow(qemu, move.target, start, is_merged, copied, begun, not site.is_recovery)
         yield from follow.to_end(MergeJob.commit(), site)
     site.count_copied(copied)
     after = site.port.read_storage()
@@ -199,7 +199,8 @@ def _pull(move: PullImages, site: Site) -> Progresses:
             chain = qemu.chain(move.target)
             return chain[:1] == (first,) and chain[1:2] == below
 
-        follow = _Follow(qemu, move.target, start, is_merged, copied)
+        is_new = not site.is_recovery
+        follow = _Follow(qemu, move.target, start, is_merged, copied, is_new=is_new)
         yield from follow.to_end(MergeJob.pull(), site)
     after = site.port.read_storage()
     is_so = after.is_unread(first) or _lies_on(after, first, move.base)
@@ -249,6 +250,7 @@ class _Follow:
     is_merged: Callable[[], bool]
     copied: int | None  # bytes that are to be copied, where that is known
     begun: Callable[[], None] = lambda: None  # called right after it was started or taken over
+    is_new: bool = False  # a job that is there before it was started is somebody else's
     has_begun: bool = False
     failure: SnapviewError | None = field(default=None)
 
@@ -274,10 +276,12 @@ class _Follow:
                 _log.debug("cannot look at the job: %s", error.detail)
                 site.pause(pause_seconds(looks))
                 continue
+            if job is not None and self.is_new and not self.has_begun:
+                raise Conflict(f"A block job is running on {self.disk} already.", advice=CHANGED)
             merge, do = merge.after(seen)
             if job is not None:
-                self._note_begun()
-            self._act(do)
+                self._note_begun(site)
+            self._act(do, site)
             if merge.phase.is_over:
                 break
             yield self._progress(merge, job)
@@ -285,10 +289,10 @@ class _Follow:
             site.pause(pause_seconds(looks))
         self._conclude(merge, site)
 
-    def _act(self, do: Do) -> None:
+    def _act(self, do: Do, site: Site) -> None:
         match do:
             case Do.START:
-                self._start()
+                self._start(site)
             case Do.PIVOT | Do.ABORT:
                 try:
                     self.qemu.end_job(self.disk, pivot=do is Do.PIVOT)
@@ -301,18 +305,21 @@ class _Follow:
             case _:
                 assert_never(do)
 
-    def _start(self) -> None:
+    def _start(self, site: Site) -> None:
         try:
             self.start()
+        except Conflict:  # somebody else's is there
+            raise
         except SnapviewError:
             if self.qemu.block_job(self.disk) is not None:  # it was, all the same
-                self._note_begun()
+                self._note_begun(site)
             raise
-        self._note_begun()
+        self._note_begun(site)
 
-    def _note_begun(self) -> None:
+    def _note_begun(self, site: Site) -> None:
         if not self.has_begun:
             self.has_begun = True
+            site.own_jobs.add(self.disk)
             self.begun()
 
     def _conclude(self, merge: MergeJob, site: Site) -> None:

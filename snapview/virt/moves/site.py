@@ -51,6 +51,7 @@ class Site:
     copied_bytes: int | None = 0
     spoilt: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name -> files
     doomed: dict[str, tuple[str, ...]] = field(default_factory=dict)  # will be forgotten -> files
+    own_jobs: set[str] = field(default_factory=set)  # disks on which a job of ours was begun
     plain_records: set[str] = field(default_factory=set)  # say nothing of images further below
 
     @property
