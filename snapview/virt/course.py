@@ -102,6 +102,7 @@ class Course:
                 return
         else:
             self._check(move)
+        self._require_not_overtaken(move)
         self._entry.begin(move, note or note_of(move, site))
         if isinstance(move, RemoveFile):
             self._write_out()
@@ -120,23 +121,29 @@ class Course:
         """Let nothing be begun that would take something of somebody else's for ours."""
         if isinstance(move, MakeOverlay) and move.path in self._site.port.read_storage().images:
             raise Conflict(f"There is a file {move.path} already.", advice="Try again.")
-        if isinstance(move, SetFrozen | SetActive | RemoveFile) and self._merged_away():
-            gone = " and ".join(f"“{self._site.label(name)}”" for name in self._merged_away())
+
+    def _require_not_overtaken(self, move: Move) -> None:
+        """Let no record be put right by a plan that somebody else has overtaken meanwhile.
+
+        Who deleted what this one is still to forget may have gone by records that were not put
+        right yet, and written to images of which they say otherwise.
+        """
+        if not isinstance(move, SetFrozen | SetActive | RemoveFile):
+            return
+        if gone := self._overtaken():
             raise Conflict(
-                f"Somebody else has deleted {gone} meanwhile.",
+                f"Somebody else has deleted {' and '.join(gone)} meanwhile.",
                 advice="Look at the VM again before you go on.",
             )
 
-    def _merged_away(self) -> list[str]:
-        """Return the snapshots that are still to be forgotten and are gone all the same.
-
-        Who did that may have gone by records that this operation had not put right yet.
-        """
+    def _overtaken(self) -> list[str]:
+        """Return the snapshots that are still to be forgotten and are gone all the same."""
         written = self._entry.entry
         begun = [each.move for each in written.begun]
         waiting = {m.snapshot for m in written.moves if isinstance(m, ForgetSnapshot)}
         waiting -= {m.snapshot for m in begun if isinstance(m, ForgetSnapshot)}
-        return sorted(waiting - self._site.port.snapshot_names()) if waiting else []
+        there = self._site.port.snapshot_names() if waiting else frozenset()
+        return [f"“{self._site.label(name)}”" for name in sorted(waiting - there)]
 
     def _note_done(self, move: Move) -> None:
         self._entry.done()

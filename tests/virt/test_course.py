@@ -402,6 +402,32 @@ def test_when_putting_things_right_fails_too_the_entry_stays() -> None:
     assert port.libvirt.live() == before.live
 
 
+# Others
+
+
+def test_a_recovery_puts_no_record_right_once_somebody_else_has_deleted_it_too() -> None:
+    scenario = scenario_of("delete the middle, off")
+    port = MemoryPort(scenario.make())
+
+    def dies() -> None:
+        port.is_dead = port.journal.is_dead = True
+        raise Killed
+
+    port.before["redefine"] = dies
+    with suppress(Killed):
+        do(port, scenario.operation)
+    port = reborn(port)
+    found = interruption(port)
+    assert found is not None
+    port.libvirt.forget("two")
+    records = dict(port.libvirt.records)
+    outcome = do(port, Recover(UUID, found.id, finish=True))
+    assert isinstance(outcome, Failed)
+    assert "Somebody else has deleted “two”" in outcome.error.message
+    assert port.libvirt.records == records
+    assert interruption(port) is None
+
+
 # The journal
 
 
