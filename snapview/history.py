@@ -17,7 +17,7 @@ from pathlib import Path
 from snapview.core.errors import HostError
 from snapview.core.operations import Consolidate, DeleteSnapshot, Done, Failed, Outcome
 from snapview.core.phrases import operation_phrase
-from snapview.core.planning import Plan
+from snapview.core.planning import Act, Plan
 from snapview.core.vm import Vm
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def record_of(at: datetime, uri: str, vm: Vm, made: Plan, outcome: Outcome) -> O
         vm_uuid=vm.uuid,
         vm_name=vm.name,
         operation=type(asked).__name__,
-        what=operation_phrase(asked),
+        what=_what(made),
         outcome=type(outcome).__name__.lower(),
         message=" ".join(said),
         planned_bytes=made.bytes_to_copy,
@@ -78,6 +78,16 @@ def record_of(at: datetime, uri: str, vm: Vm, made: Plan, outcome: Outcome) -> O
         actual_freed_bytes=actual.freed_bytes if actual else None,
         is_limited=is_limited,
     )
+
+
+def _what(made: Plan) -> str:
+    """Return what was done, as a noun phrase; a merge and a discard are never both a deletion."""
+    phrase, acts = operation_phrase(made.operation), made.acts
+    if not isinstance(made.operation, DeleteSnapshot) or not acts & {Act.MERGE, Act.DISCARD}:
+        return phrase
+    words = {Act.MERGE: "merge", Act.DISCARD: "discard"}
+    word = " and ".join(word for act, word in words.items() if act in acts)
+    return phrase.replace("the deletion", f"the {word}", 1)
 
 
 class History:

@@ -24,7 +24,7 @@ from snapview.core.operations import (
     Outcome,
     RevertSnapshot,
 )
-from snapview.core.planning import Plan
+from snapview.core.planning import Act, Plan, Step
 from snapview.history import History, OperationRecord, record_of
 from tests.conftest import AllowLog
 from tests.trees import make_vm
@@ -43,6 +43,20 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def history(path: Path) -> History:
     return History(path)
+
+
+@pytest.mark.parametrize(
+    ("acts", "what"),
+    [
+        ((Act.MERGE,), "the merge of “x”"),
+        ((Act.DISCARD,), "the discard of “x”"),
+        ((Act.DISCARD, Act.MERGE), "the merge and discard of “x”"),
+        ((), "the deletion of “x”"),  # nobody was asked: it was refused when its turn came
+    ],
+)
+def test_a_merge_and_a_discard_are_two_words(acts: tuple[Act, ...], what: str) -> None:
+    made = Plan(DeleteSnapshot(VM.uuid, ("x",)), tuple(Step(act, "") for act in acts))
+    assert record_of(AT, URI, VM, made, Done()).what == what
 
 
 def test_without_any_operation_there_is_no_file(history: History, path: Path) -> None:

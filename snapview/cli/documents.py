@@ -3,12 +3,13 @@
 Sizes are integer bytes, moments ISO 8601 in UTC, unknown is null.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from snapview.cli.text import iso_time
 from snapview.core.errors import SnapviewError
+from snapview.core.moves import DeleteByLibvirt, ForgetSnapshot
 from snapview.core.operations import Done, Failed, Outcome
 from snapview.core.planning import GetBack, Plan, Refusal
 from snapview.core.vm import RunState, Snapshot, SnapshotDisk, SnapshotState, Vm, VmSummary
@@ -100,6 +101,7 @@ def plan_document(vm: Vm, made: Plan) -> Document:
             ],
             "kept": list(made.kept),
             "lost": list(made.lost),
+            "lost_snapshots": list(_lost_names(made)),
             "warnings": list(made.warnings),
             "name": made.new_name,
             "get_back": _get_back_entry(made.get_back) if made.get_back else None,
@@ -110,6 +112,13 @@ def plan_document(vm: Vm, made: Plan) -> Document:
             "undo": made.undo or None,
         },
     }
+
+
+def _lost_names(made: Plan) -> Iterator[str]:
+    """Yield all snapshots that go: of many, only the first ones are named in sentences."""
+    for move in made.moves:
+        if isinstance(move, ForgetSnapshot | DeleteByLibvirt):
+            yield move.snapshot
 
 
 def _get_back_entry(get_back: GetBack) -> Document:

@@ -22,8 +22,8 @@ def plan_lines(made: Plan) -> Iterator[str]:
             yield from (f"  {neutral(sentence)}" for sentence in sentences)
     if made.get_back is not None:
         yield "Can I get back?"
-        yield f"  {neutral(made.get_back.revert_text)}"
-        yield f"  {neutral(made.get_back.remove_text)}"
+        yield f"  Revert: {neutral(made.get_back.revert_text)}"
+        yield f"  Remove: {neutral(made.get_back.remove_text)}"
     yield from _figures(made)
     yield f"Undo: {neutral(made.undo)}" if made.undo else "This cannot be taken back."
 

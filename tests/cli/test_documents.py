@@ -151,6 +151,7 @@ def test_a_dry_run_prints_the_plan(snapview: Terminal, command: tuple[str, ...])
         "steps",
         "kept",
         "lost",
+        "lost_snapshots",
         "warnings",
         "name",
         "get_back",

@@ -31,7 +31,7 @@ def test_what_was_done_and_how_it_ended(snapview: Terminal, world: FakeWorld) ->
     assert "the revert to “one”" in reverted
     assert "failed" in reverted
     assert r"QEMU died.\x1b[31m" in reverted
-    assert "the deletion of “two”" in deleted
+    assert "the merge of “two”" in deleted
     assert "192 KiB (planned 192 KiB)" in deleted
 
     told = snapview("history", "layered", "--json").document["operations"]

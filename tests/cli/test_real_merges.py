@@ -54,6 +54,7 @@ def test_figures_come_true_and_are_kept(machine: Machine, snapview: RealTerminal
     name = machine.vm.name
     planned = snapview.json("consolidate", name, "--dry-run")["plan"]
     assert len(planned["lost"]) == 3
+    assert len(planned["lost_snapshots"]) == 3
     assert planned["bytes_to_copy"] > 3 * CHUNKS * 64 << 10
     machine.check()
     done = snapview.json("consolidate", name)

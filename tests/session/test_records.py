@@ -90,7 +90,7 @@ def test_planned_and_actual_are_kept(
         vm_uuid=WEB.uuid,
         vm_name="web",
         operation="DeleteSnapshot",
-        what="the deletion of “caddy-tls”",
+        what="the merge of “caddy-tls”",
         outcome="done",
         message="It was thawed early.",
         planned_bytes=70 * MIB,

@@ -38,7 +38,7 @@ END_WIDTH = 60
 WIDEST_BOX = 170
 LEAST_BOX = 40.0
 ARROW_HEAD = 5
-MOST_BOXES = 7
+MOST_BOXES = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ class HistoryDialog(StyledDialog):
         close = button(self.tr("&Close"), "filled")
         close.clicked.connect(self.accept)
         self.note = self.add_foot(layout, close)
-        self.resize(940, 460)
+        self.resize(1040, 460)
         table.setFocus()
 
     def _on_read(self, key: VmKey, records: Sequence[OperationRecord]) -> None:

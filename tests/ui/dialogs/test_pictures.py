@@ -132,23 +132,16 @@ def test_a_pull_takes_what_lies_above_its_base(base: str | None, spans: list[int
 
 def test_a_layer_without_a_record_is_called_by_its_file() -> None:
     by_hand = layer("/images/by-hand.qcow2")
-    disk = replace(DISK, layers=(*DISK.layers[:-1], by_hand, DISK.layers[-1]))
+    disk = replace(DISK, layers=(DISK.layers[0], by_hand, *DISK.layers[-2:]))
     texts = [box.text for box in chain_picture(VM, disk, ()).now]
-    assert texts == [
-        "state s0",
-        "by-hand.qcow2",
-        "state s1",
-        "state s2",
-        "state s3",
-        "You are here",
-    ]
+    assert texts == ["state s0", "state s1", "by-hand.qcow2", "You are here"]
 
 
 def test_long_chains_are_cut_short() -> None:
     boxes = [Box(str(n)) for n in range(30)]
     shown = shortened(boxes, "{number} more")
     assert len(shown) == MOST_BOXES
-    assert [box.text for box in shown] == ["0", "1", "2", "24 more", "27", "28", "29"]
+    assert [box.text for box in shown] == ["0", "1", "26 more", "28", "29"]
     few = [Box("a"), Box("b")]
     assert shortened(few, "{number} more") == tuple(few)
 
