@@ -10,12 +10,19 @@ import sqlite3
 import statistics
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 
 from snapview.core.errors import HostError
-from snapview.core.operations import Consolidate, DeleteSnapshot, Done, Failed, Outcome
+from snapview.core.operations import (
+    Consolidate,
+    CreateSnapshot,
+    DeleteSnapshot,
+    Done,
+    Failed,
+    Outcome,
+)
 from snapview.core.phrases import operation_phrase
 from snapview.core.planning import Act, Plan
 from snapview.core.vm import Vm
@@ -82,8 +89,10 @@ def record_of(at: datetime, uri: str, vm: Vm, made: Plan, outcome: Outcome) -> O
 
 def _what(made: Plan) -> str:
     """Return what was done, as a noun phrase; a merge and a discard are never both a deletion."""
-    phrase, acts = operation_phrase(made.operation), made.acts
-    if not isinstance(made.operation, DeleteSnapshot) or not acts & {Act.MERGE, Act.DISCARD}:
+    asked, phrase, acts = made.operation, operation_phrase(made.operation), made.acts
+    if isinstance(asked, CreateSnapshot) and not asked.title and made.new_name:
+        return operation_phrase(replace(asked, title=made.new_name))
+    if not isinstance(asked, DeleteSnapshot) or not acts & {Act.MERGE, Act.DISCARD}:
         return phrase
     words = {Act.MERGE: "merge", Act.DISCARD: "discard"}
     word = " and ".join(word for act, word in words.items() if act in acts)

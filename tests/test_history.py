@@ -17,6 +17,7 @@ from snapview.core.operations import (
     Actual,
     Cancelled,
     Consolidate,
+    CreateSnapshot,
     DeleteSnapshot,
     Done,
     Failed,
@@ -57,6 +58,12 @@ def history(path: Path) -> History:
 def test_a_merge_and_a_discard_are_two_words(acts: tuple[Act, ...], what: str) -> None:
     made = Plan(DeleteSnapshot(VM.uuid, ("x",)), tuple(Step(act, "") for act in acts))
     assert record_of(AT, URI, VM, made, Done()).what == what
+
+
+def test_a_snapshot_without_a_title_is_called_by_its_name() -> None:
+    made = Plan(CreateSnapshot(VM.uuid), (), new_name="snapshot-20260301-090000")
+    what = record_of(AT, URI, VM, made, Done()).what
+    assert what == "the snapshot “snapshot-20260301-090000”"
 
 
 def test_without_any_operation_there_is_no_file(history: History, path: Path) -> None:

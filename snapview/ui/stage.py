@@ -149,7 +149,10 @@ class Stage(QWidget):
             self.vm_page.tree.show_badges(job_badges(jobs, view.vm))
         is_shown = view is not None and self.shows_vm and not view.is_stale
         is_ours = any(job.key == self._subject and _may_work(job) for job in jobs)
+        had_focus = self.work_banner.isAncestorOf(self.window().focusWidget())
         self.work_banner.show_vm(view.vm if view and is_shown else None, is_ours=is_ours)
+        if had_focus and self.work_banner.isHidden():
+            self.vm_page.tree.setFocus()  # not the search field, which Qt would take
 
     def restyle(self) -> None:
         """Draw everything in the colours of now."""

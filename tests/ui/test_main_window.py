@@ -190,6 +190,7 @@ def test_what_is_under_way_elsewhere_is_settled_from_its_banner(open_window: Ope
     shown.wait_for_tree("web")
     banner = shown.window.stage.work_banner
     shown.wait(banner.isVisible)
+    button_of(banner, "Abort").setFocus()
     shown.click_button(banner, "Abort")
     dialog = shown.dialog()
     assert isinstance(dialog, EndJobDialog)
@@ -198,6 +199,7 @@ def test_what_is_under_way_elsewhere_is_settled_from_its_banner(open_window: Ope
     shown.wait(lambda: shown.world.vm(vm_uuid("web")).block_jobs == ())
     shown.wait(lambda: shown.session.jobs[-1].state is JobState.DONE)
     assert not banner.isVisible()
+    assert shown.window.focusWidget() is shown.window.stage.vm_page.tree
 
 
 def test_the_chain_is_merged_by_its_key(open_window: OpenWindow, tmp_path: Path) -> None:
