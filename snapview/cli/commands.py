@@ -9,7 +9,7 @@ from snapview.cli.errand import interruptible
 from snapview.cli.invocation import LAB_HINT, ExitStatus, Invocation, find_snapshot
 from snapview.cli.notices import show_notices
 from snapview.cli.options import dry_run as dry_run_option
-from snapview.cli.options import global_options, merge_options
+from snapview.cli.options import global_options, merge_options, one_of
 from snapview.cli.output import complain, glyphs, note, print_document, print_table, say
 from snapview.cli.running import run_operation
 from snapview.cli.text import quoted
@@ -104,17 +104,10 @@ def print_tree(invocation: Invocation, vm: Vm) -> None:
     default=None,
     help="Keep the memory of a running VM too (the default), or its disks alone.",
 )
-@click.option(
-    "--internal",
+@one_of(
     "kind",
-    flag_value="internal",
-    help="Keep the state inside the disk image.",
-)
-@click.option(
-    "--external",
-    "kind",
-    flag_value="external",
-    help="Freeze the disk image and go on in a new file. Without either, what fits the VM.",
+    internal="Keep the state inside the disk image.",
+    external="Freeze the disk image and go on in a new file. Without either, what fits the VM.",
 )
 @click.option("--quiesce", is_flag=True, help="Freeze the guest's file systems meanwhile.")
 @click.option(
@@ -174,6 +167,14 @@ def _fitting_snapshot(vm: Vm, wanted: CreateSnapshot, kind: SnapshotKind | None)
     return recommended
 
 
+_AFTERWARDS = {
+    None: Afterwards.AS_IT_WAS,
+    "start": Afterwards.RUNNING,
+    "paused": Afterwards.PAUSED,
+    "off": Afterwards.OFF,
+}
+
+
 @click.command("revert")
 @click.argument("vm")
 @click.argument("snapshot")
@@ -183,9 +184,12 @@ def _fitting_snapshot(vm: Vm, wanted: CreateSnapshot, kind: SnapshotKind | None)
     show_default=True,
     help="First keep the state of now as a snapshot of its own.",
 )
-@click.option("--start", "afterwards", flag_value="running", help="Then run the VM.")
-@click.option("--paused", "afterwards", flag_value="paused", help="Then pause the VM.")
-@click.option("--off", "afterwards", flag_value="off", help="Then have the VM off.")
+@one_of(
+    "afterwards",
+    start="Then run the VM.",
+    paused="Then pause the VM.",
+    off="Then have the VM off.",
+)
 @click.option(
     "--keep-days",
     type=click.IntRange(0),
@@ -214,7 +218,7 @@ def revert_command(  # noqa: PLR0913, PLR0917 - one parameter for each option
         snapshot=target.name,
         safety_snapshot=safety_snapshot,
         keep_days=keep_days or None,
-        afterwards=Afterwards(afterwards) if afterwards else Afterwards.AS_IT_WAS,
+        afterwards=_AFTERWARDS[afterwards],
     )
     return run_operation(invocation, found, operation, command="revert", is_dry_run=dry_run)
 

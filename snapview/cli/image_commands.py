@@ -6,7 +6,7 @@ from snapview.cli.documents import interruption_document
 from snapview.cli.invocation import ExitStatus, Invocation
 from snapview.cli.notices import interruption_lines
 from snapview.cli.options import dry_run as dry_run_option
-from snapview.cli.options import global_options, merge_options
+from snapview.cli.options import global_options, merge_options, one_of
 from snapview.cli.output import print_document, say
 from snapview.cli.running import run_operation
 from snapview.core.operations import Consolidate, EndBlockJob, MergeBy, Recover
@@ -49,8 +49,9 @@ def consolidate_command(  # noqa: PLR0913, PLR0917 - one parameter for each opti
 @click.command("job")
 @click.argument("vm")
 @click.argument("disk")
-@click.option("--finish", "end", flag_value="finish", help="Go over to what the job has made.")
-@click.option("--abort", "end", flag_value="abort", help="Stay with the images as they are.")
+@one_of(
+    "end", finish="Go over to what the job has made.", abort="Stay with the images as they are."
+)
 @dry_run_option
 @global_options
 @click.pass_obj
@@ -71,8 +72,7 @@ def job_command(
 
 @click.command("recover")
 @click.argument("vm")
-@click.option("--finish", "way", flag_value="finish", help="Bring it to its end.")
-@click.option("--undo", "way", flag_value="undo", help="Take it back.")
+@one_of("way", finish="Bring it to its end.", undo="Take it back.")
 @dry_run_option
 @global_options
 @click.pass_obj

@@ -28,6 +28,32 @@ dry_run = click.option(
 )
 
 
+def one_of(name: str, **flags: str) -> Callable[[Decorated], Decorated]:
+    """Add flags of which one at most may be given; the function gets that one's name, or None.
+
+    Args:
+        name: of the function's parameter.
+        flags: the flags without their dashes, and what each means.
+    """
+
+    def take(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - Click's
+        before = ctx.params.setdefault(name, None)
+        if value and before is not None:
+            raise click.UsageError(f"{parameter.opts[0]} does not go with --{before}.", ctx)
+        if value:
+            ctx.params[name] = parameter.name
+
+    def add(command: Decorated) -> Decorated:
+        for flag, text in reversed(flags.items()):
+            option = click.option(
+                f"--{flag}", flag, is_flag=True, expose_value=False, callback=take, help=text
+            )
+            command = option(command)
+        return command
+
+    return add
+
+
 def merge_options(command: Decorated) -> Decorated:
     """Add ``--pull`` and ``--bandwidth``."""
     for option in (
