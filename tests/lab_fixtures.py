@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on the libvirt and QEMU of this machine."""
     sweep()
-    with _folder() as folder:
+    with locked_folder() as folder:
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=REAPER))
 
 
@@ -70,8 +70,8 @@ def lab9(pytestconfig: pytest.Config) -> Iterator[Lab]:
 def lab11(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """A lab on libvirt 11.3 and QEMU 10, from a root folder of Debian 13 that is made once."""
     sweep()
-    root = _newer_root()
-    with _folder() as folder:
+    root = newer_root()
+    with locked_folder() as folder:
         enter = [*own_mounts(), "sh", "-ec", _ENTER_CHROOT]
         launcher = [*REAPER, *enter, "enter-chroot", str(root), str(folder)]
         yield from _open(pytestconfig, PrivateDaemon(folder, launcher=launcher))
@@ -111,9 +111,9 @@ def _open(config: pytest.Config, daemon: PrivateDaemon) -> Iterator[Lab]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def locked_folder(prefix: str = _PREFIX) -> Iterator[Path]:
     """Make a folder for a lab, locked for as long as this process lives."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-", dir=_LABS_FOLDER))
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=_LABS_FOLDER))
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -134,9 +134,9 @@ def own_mounts() -> list[str]:
     return ["unshare", "--mount", "--propagation", "private" if is_mount_point else "unchanged"]
 
 
-def sweep() -> None:
+def sweep(prefix: str = _PREFIX, daemon: type[PrivateDaemon] = PrivateDaemon) -> None:
     """Remove labs of test sessions that were killed: the folders nobody holds a lock on."""
-    for folder in _LABS_FOLDER.glob(f"{_PREFIX}-*"):
+    for folder in _LABS_FOLDER.glob(f"{prefix}-*"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:  # another account's
@@ -144,14 +144,14 @@ def sweep() -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(SnapviewError):
-                PrivateDaemon(folder).remove()
+                daemon(folder).remove()
         except BlockingIOError:
             continue
         finally:
             os.close(handle)
 
 
-def _newer_root() -> Path:
+def newer_root() -> Path:
     if os.geteuid() != 0:
         _unavailable("libvirt 11.3 needs a chroot, and that needs root")
     if shutil.which("debootstrap", path="/usr/sbin:/usr/bin") is None:

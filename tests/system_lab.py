@@ -8,22 +8,17 @@ and ``/dev`` out of the test's folder, so that it touches nothing of this machin
 snapview runs in another process, as an account that may read none of it (``desktop_user``).
 """
 
-import fcntl
 import functools
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from snapview.core.errors import SnapviewError
 from snapview.demo.daemon import Account, PrivateDaemon
 from tests.lab import Lab
-from tests.lab_fixtures import REAPER, own_mounts
+from tests.lab_fixtures import REAPER, locked_folder, own_mounts, sweep
 
-_LABS_FOLDER = Path("/var/tmp")
 _PREFIX = "snapview-system"
 
 _LIBVIRTD_CONF = """\
@@ -122,8 +117,8 @@ class SystemLab(Lab):
 @contextmanager
 def system_lab(root: Path | None = None) -> Iterator[SystemLab]:
     """Run a system daemon, perhaps in a chroot; needs root."""
-    _sweep()
-    with _folder() as folder:
+    sweep(_PREFIX, SystemDaemon)
+    with locked_folder(_PREFIX) as folder:
         enter = [*own_mounts(), "--net", "sh", "-ec"]
         if root is None:
             words = [*REAPER, *enter, _ENTER_OWN, "enter-own", str(folder)]
@@ -135,31 +130,3 @@ def system_lab(root: Path | None = None) -> Iterator[SystemLab]:
             yield SystemLab(daemon)
         finally:
             daemon.remove()
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Make a folder, locked for as long as this process lives."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-", dir=_LABS_FOLDER))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(handle)
-        with suppress(FileNotFoundError):
-            folder.rmdir()
-
-
-def _sweep() -> None:
-    """Remove what a test session that was killed left behind."""
-    for folder in _LABS_FOLDER.glob(f"{_PREFIX}-*"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(SnapviewError):
-                SystemDaemon(folder).remove()
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(handle)

@@ -37,7 +37,7 @@ from tests.contract_bench import (
 )
 from tests.contract_table import PAGE, Walks, parse
 from tests.desktop_user import ACCOUNT, DesktopUser, command_line
-from tests.lab_fixtures import _newer_root
+from tests.lab_fixtures import newer_root
 from tests.system_lab import SystemLab, system_lab
 from tests.virt.machine import Machine
 
@@ -49,7 +49,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", params=["9.0", pytest.param("11.3", marks=pytest.mark.newer)])
 def system(request: pytest.FixtureRequest) -> Iterator[SystemLab]:
-    with system_lab(None if request.param == "9.0" else _newer_root()) as lab:
+    with system_lab(None if request.param == "9.0" else newer_root()) as lab:
         yield lab
 
 

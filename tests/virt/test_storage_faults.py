@@ -29,7 +29,7 @@ from snapview.virt.port import LibvirtVm
 from snapview.virt.xml import build_snapshot
 from tests.cli.test_real_vms import RealTerminal
 from tests.lab import Lab
-from tests.lab_fixtures import REAPER, _folder, own_mounts
+from tests.lab_fixtures import REAPER, locked_folder, own_mounts
 from tests.virt.machine import FIRST_CHUNK, MIB, Machine
 from tests.virt.outcomes import failure, folder_of, refused, take
 
@@ -48,7 +48,7 @@ def mounts(request: pytest.FixtureRequest) -> Iterator[Lab]:
     if request.param == "lab11":
         yield request.getfixturevalue("lab11")
         return
-    with _folder() as folder:
+    with locked_folder() as folder:
         daemon = PrivateDaemon(folder, launcher=[*REAPER, *own_mounts(), "--"])
         try:
             daemon.start()

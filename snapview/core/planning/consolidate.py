@@ -119,6 +119,11 @@ class _Consolidation:
                 if (refusal := self._merge(target, run)) is not None:
                     return refusal
         if not self.steps:
+            if fault := self._fault():
+                advice = "Write the right path into the header: qemu-img rebase -u."
+                return Refusal(
+                    RefusalCode.BROKEN_CHAIN, f"The images cannot be merged: {fault}.", advice
+                )
             why = self.reasons[0] if self.reasons else "Each disk is one image already."
             reason = f"Nothing can be merged on “{self.vm.name}”. {why}"
             advice = "Delete the snapshots you no longer need."
@@ -143,6 +148,11 @@ class _Consolidation:
             freed_bytes=self.figures.freed_bytes,
             estimated_seconds=self.figures.seconds,
         )
+
+    def _fault(self) -> str:
+        storage, active = self.vm.storage, self.images.active
+        faults = (storage.fault(active[t]) for t in self.operation.disks) if storage else ()
+        return next((text for text in faults if text), "")
 
     def _runs(self, target: str) -> list[tuple[str, ...]]:
         """Return the images that can be merged with one another, the uppermost first."""
