@@ -321,14 +321,6 @@ class LibvirtHost:
             if domain.isActive():
                 domain.destroy()
 
-    def undefine_vm(self, uuid: str) -> None:
-        """Forget a VM that is off, with the records of its snapshots; its files stay."""
-        kinds = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        kinds |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        kinds |= libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        with self.translated("undefine the VM"):
-            self.domain(uuid).undefineFlags(kinds)
-
     def set_created_at(self, uuid: str, snapshot: str, created_at: datetime) -> None:
         """Give a snapshot's record another time of creation."""
         vm = LibvirtVm(self, uuid)

@@ -132,7 +132,6 @@ def every_method(
         lambda: host.abort(uuid),
         lambda: host.start_vm(uuid),
         lambda: host.stop_vm(uuid),
-        lambda: host.undefine_vm(uuid),
         lambda: raise_failure(do(host, CreateSnapshot(uuid, "one"))),
     ]
 
