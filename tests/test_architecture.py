@@ -32,6 +32,7 @@ FREE_OF = {
     "cli": ("PySide6", "pyqtgraph"),
     "ui": ("libvirt",),
     "session": ("libvirt", "PySide6.QtWidgets"),
+    "images": ("PySide6", "libvirt", "pyqtgraph", "sqlite3"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Disk images: what their own metadata says of who needs which bytes. Pure: no Qt, no libvirt."""
