@@ -21,7 +21,10 @@ class BadImage(ValueError):
 
 
 class Source(Protocol):
-    """Bytes that can be read at an offset. Used by one thread at a time."""
+    """Bytes that can be read at an offset.
+
+    Read by one thread at a time, not always the same one; another may ask for the size meanwhile.
+    """
 
     @property
     def size_bytes(self) -> int:
@@ -131,7 +134,9 @@ class FileSource:
         """Fill ``into`` with ``length`` bytes from each offset, neighbours in one call."""
         for first, count in joined(offsets, length):
             part = into[first * length : (first + count) * length]
-            _fill(part, offsets[first], self._read_into)
+            done = os.preadv(self._file, [part], offsets[first])
+            if done < len(part):
+                _fill(part[done:], offsets[first] + done, self._read_into)
 
     def _read_into(self, offset: int, into: memoryview) -> int:
         return os.preadv(self._file, [into], offset)

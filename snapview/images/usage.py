@@ -5,22 +5,20 @@ question about deleting any selection of snapshots, exactly. Hides how the sets 
 looking at most entries of the L2 tables more than once: from one snapshot to the next few change.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snapview.images.directory import Snapshot
 from snapview.images.header import Span
-from snapview.images.qcow2 import COMPRESSED, IN_PLACE, Entries, Offsets, Qcow2, decoded
+from snapview.images.qcow2 import COMPRESSED, Entries, Offsets, Qcow2
+from snapview.images.scan import Sets, Unions, find_tables, runs
 from snapview.images.source import BadImage
 from snapview.images.state_sets import StateSets, combine
 
-_NOT_IN_PLACE = ~decoded(np.array([IN_PLACE]))[0]
 _NO_RECORDS = np.empty(0, np.int64)
-_Sets = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class _Count:
         self.sets = StateSets()
         self.ground = 1 << image.state_count  # stands for the image itself
         self.clusters: list[Offsets] = []
-        self.needed_by: list[_Sets] = []
+        self.needed_by: list[Sets] = []
 
     def usage(self) -> Usage:
         self._add_metadata()
@@ -154,7 +152,8 @@ class _Count:
 
     def _add_guest(self) -> None:
         """Add the L2 tables and what they refer to."""
-        tables = _find_tables(self.image, self.sets)
+        tables = find_tables(self.image, self.sets)
+        unions = Unions(self.sets, self.image.state_count)
         self.clusters.append(tables.offsets >> self.bits)
         self.needed_by.append(tables.sets)
         if self.image.header.has_data_file:
@@ -165,10 +164,10 @@ class _Count:
             count = len(rows)
             heads = tables.heads[first : first + count].copy()
             heads[0] = True
-            for found, sets in _runs(entries, heads, tables.sets[first : first + count], self.sets):
-                self._add_entries(found, sets)
+            row_sets = tables.sets[first : first + count]
+            self._add_entries(*runs(entries, heads, row_sets, unions))
 
-    def _add_entries(self, entries: Entries, sets: _Sets) -> None:
+    def _add_entries(self, entries: Entries, sets: Sets) -> None:
         is_compressed = (entries & COMPRESSED) != 0
         if is_compressed.any():
             firsts, lasts = self.image.compressed_spans(entries[is_compressed])
@@ -185,131 +184,3 @@ class _Count:
             offsets, sets = offsets[has_cluster], sets[has_cluster]
         self.clusters.append(offsets >> self.bits)
         self.needed_by.append(sets)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    """The distinct L2 tables: by column, then by the first state that has them."""
-
-    offsets: Offsets
-    sets: _Sets
-    heads: NDArray[np.bool_]  # the first of its column
-
-
-def _find_tables(image: Qcow2, sets: StateSets) -> _Tables:
-    # The active state comes last: it mostly goes on from the newest snapshot.
-    order = [*range(1, image.state_count), 0]
-    l1s = [image.l1(state) for state in order]
-    offsets = np.concatenate([l1.offsets for l1 in l1s])
-    columns = np.concatenate([l1.columns for l1 in l1s])
-    places = np.repeat(np.arange(len(order)), [l1.offsets.size for l1 in l1s])
-    by_offset = np.lexsort((places, offsets))
-    offsets, columns, places = offsets[by_offset], columns[by_offset], places[by_offset]
-    starts = np.flatnonzero(np.diff(offsets, prepend=-1))
-    if not starts.size:
-        return _Tables(offsets, np.empty(0, np.int32), np.empty(0, np.bool_))
-    image.check_budget(starts.size)
-    ends = np.append(starts[1:], offsets.size)
-    firsts, lasts = places[starts], places[ends - 1]
-    numbers = np.empty(starts.size, np.int32)
-    # Nearly all tables belong to states that follow one another.
-    in_a_row = lasts - firsts + 1 == ends - starts
-    codes, which = np.unique(firsts[in_a_row] * len(order) + lasts[in_a_row], return_inverse=True)
-    known = [
-        sets.number(_mask(order[c // len(order) : c % len(order) + 1])) for c in codes.tolist()
-    ]
-    numbers[in_a_row] = np.array(known, np.int32)[which]
-    for table in np.flatnonzero(~in_a_row).tolist():
-        members = set(places[starts[table] : ends[table]].tolist())
-        numbers[table] = sets.number(_mask(order[place] for place in members))
-    columns = np.minimum.reduceat(columns, starts)
-    by_column = np.lexsort((firsts, columns))
-    heads = np.diff(columns[by_column], prepend=-1) != 0
-    return _Tables(offsets[starts][by_column], numbers[by_column], heads)
-
-
-def _mask(states: Iterable[int]) -> int:
-    mask = 0
-    for state in states:
-        mask |= 1 << state
-    return mask
-
-
-def _runs(
-    rows: Entries, heads: NDArray[np.bool_], row_sets: _Sets, sets: StateSets
-) -> Iterator[tuple[Entries, _Sets]]:
-    """Yield the entries in use, each with the set of the states of all following equal rows.
-
-    An entry that stays the same from one table of a column to the next shows once.
-    """
-    if heads.all():
-        at = np.flatnonzero(rows)
-        entries = rows.ravel()[at] if rows.flags.c_contiguous else rows[rows != 0]
-        yield decoded(entries) & ~IN_PLACE, row_sets[at // rows.shape[1]]
-        return
-    rows = np.bitwise_and(rows, _NOT_IN_PLACE, out=rows)
-    changed = np.empty(rows.shape, np.bool_)
-    np.not_equal(rows[1:], rows[:-1], out=changed[1:])
-    head_rows = np.flatnonzero(heads)
-    for head in head_rows.tolist():
-        np.not_equal(rows[head], 0, out=changed[head])
-    at = np.flatnonzero(changed)
-    firsts, lasts, at = _stretches(at, rows.shape, heads)
-    entries = rows[firsts, at]
-    used = entries != 0
-    entries, firsts, lasts = entries[used], firsts[used], lasts[used]
-    yield decoded(entries), _united(firsts, lasts, row_sets, sets)
-
-
-def _stretches(
-    at: Offsets, shape: tuple[int, ...], heads: NDArray[np.bool_]
-) -> tuple[Offsets, Offsets, Offsets]:
-    """Return the first and last row, and the place within the row, of each stretch."""
-    height, width = shape
-    first_rows = np.flatnonzero(heads)
-    group_of = np.cumsum(heads) - 1
-    last_of_group = np.append(first_rows[1:], height) - 1
-    rows, places = at >> (width.bit_length() - 1), at & (width - 1)
-    groups = group_of[rows]
-    columns = groups * width + places
-    lasts = last_of_group[groups]
-    # Only where a column changes within its group, stretches end before the group does.
-    is_several = np.bincount(columns)[columns] > 1
-    some = np.flatnonzero(is_several)
-    if some.size:
-        bits = height.bit_length()
-        kind = np.int32 if int(columns.max()).bit_length() + bits < 31 else np.int64
-        keys = np.sort((columns[some] << bits | rows[some]).astype(kind)).astype(np.int64)
-        columns, starts = keys >> bits, keys & ((1 << bits) - 1)
-        ends = last_of_group[columns >> (width.bit_length() - 1)]
-        goes_on = columns[1:] == columns[:-1]
-        ends[:-1][goes_on] = starts[1:][goes_on] - 1
-        rows[some], lasts[some], places[some] = starts, ends, columns & (width - 1)
-    return rows, lasts, places
-
-
-def _united(firsts: Offsets, lasts: Offsets, row_sets: _Sets, sets: StateSets) -> _Sets:
-    """Return for each stretch of rows the set of all their states."""
-    if not firsts.size:
-        return np.empty(0, np.int32)
-    lengths = lasts - firsts
-    width = int(lengths.max()) + 1
-    codes = firsts * width + lengths
-    numbers = np.zeros(row_sets.size * width, np.int32)
-    numbers[codes] = 1
-    wanted = np.flatnonzero(numbers)
-    numbers[wanted] = [*_unions(wanted.tolist(), width, row_sets.tolist(), sets)]
-    return numbers[codes]
-
-
-def _unions(codes: list[int], width: int, row_sets: list[int], sets: StateSets) -> Iterator[int]:
-    """Yield the numbers of the unions; ``codes`` ascend, so that each goes on from the last."""
-    at, done, union = -1, 0, 0
-    for code in codes:
-        row, length = divmod(code, width)
-        if row != at:
-            at, done, union = row, 0, sets.mask(row_sets[row])
-        while done < length:
-            done += 1
-            union |= sets.mask(row_sets[row + done])
-        yield sets.number(union)
