@@ -7,7 +7,6 @@ that takes, is bounded whatever a file claims. Each table is read once, however 
 import functools
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,7 +126,7 @@ class Qcow2:
         """Read tables of a cluster each, in their order, a batch at a time.
 
         Yields the number of a batch's first table, and its tables as rows of big-endian numbers
-        in one array, which the batch after the next overwrites. Batches begin at a head where they can.
+        in one array, which the next batch overwrites. Batches begin at a head where they can.
         """
         count, cluster_bytes = len(offsets), self.header.cluster_bytes
         self.check_budget(count)
@@ -135,33 +134,18 @@ class Qcow2:
         longest = int(np.diff(starts, append=count).max()) if starts.size else 1
         rows = max(1, min(_BATCH_BYTES // cluster_bytes, count, 4096))
         rows = max(rows, min(longest, 4096, (32 << 20) // cluster_bytes))
-        batches = []
+        buffer = np.empty(rows * cluster_bytes, np.uint8)
+        view = memoryview(buffer)  # type: ignore[arg-type] # numpy is a Buffer from 3.12 on
         first = 0
         while first < count:
             last = min(first + rows, count)
             if last < count:
                 head = int(starts[np.searchsorted(starts, last, "right") - 1])
                 last = head if head > first else last
-            batches.append((first, last))
+            used = (last - first) * cluster_bytes
+            self._source.read_many(offsets[first:last].tolist(), cluster_bytes, view[:used])
+            yield first, buffer[:used].view(np.uint64).reshape(last - first, -1)
             first = last
-        buffers = [np.empty(rows * cluster_bytes, np.uint8) for _ in batches[:2]]
-
-        def fill(number: int) -> Entries:
-            first, last = batches[number]
-            used = buffers[number % 2][: (last - first) * cluster_bytes]
-            view = memoryview(used)  # type: ignore[arg-type] # numpy is a Buffer from 3.12 on
-            self._source.read_many(offsets[first:last].tolist(), cluster_bytes, view)
-            return used.view(np.uint64).reshape(last - first, -1)
-
-        # The next batch is read while this one is looked at.
-        with ThreadPoolExecutor(1, "image-tables") as reader:
-            waiting = reader.submit(fill, 0) if batches else None
-            for number, (first, _) in enumerate(batches):
-                assert waiting is not None
-                table_rows = waiting.result()
-                if number + 1 < len(batches):
-                    waiting = reader.submit(fill, number + 1)
-                yield first, table_rows
 
     def compressed_spans(self, entries: Entries) -> tuple[Offsets, Offsets]:
         """Return the first and the last host cluster of each compressed cluster."""

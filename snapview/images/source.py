@@ -21,10 +21,7 @@ class BadImage(ValueError):
 
 
 class Source(Protocol):
-    """Bytes that can be read at an offset.
-
-    Read by one thread at a time, not always the same one; another may ask for the size meanwhile.
-    """
+    """Bytes that can be read at an offset. Used by one thread at a time."""
 
     @property
     def size_bytes(self) -> int:
