@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_PAIRS = 1 << 22  # in a table to look them up
 _NOBODY = -1
 
 
@@ -105,12 +104,6 @@ def _pair_unions(
 ) -> NDArray[np.int32]:
     width = len(numbers)
     pairs = left.astype(np.int64) * width + right
-    if width * width <= _MOST_PAIRS:
-        table = np.zeros(width * width, np.int32)
-        table[pairs] = 1
-        wanted = np.flatnonzero(table)
-        table[wanted] = _unions(wanted.tolist(), width, numbers)
-        return table[pairs]
     wanted, which = np.unique(pairs, return_inverse=True)
     unions = np.array(_unions(wanted.tolist(), width, numbers), np.int32)
     chosen: NDArray[np.int32] = unions[which]
