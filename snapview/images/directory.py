@@ -91,6 +91,8 @@ def _snapshot(source: Source, header: Header, cursor: _Cursor) -> Snapshot:
     if extra_size >= 8:
         vm_state = int.from_bytes(extra[:8], "big")
     disk_bytes = int.from_bytes(extra[8:16], "big") if extra_size >= 16 else None
+    if max(vm_state, disk_bytes or 0) >= 1 << 63:
+        raise BadImage("A snapshot claims a size that no disk can have.")
     id_, name = cursor.take(id_size), cursor.take(name_size)
     cursor.skip_to_multiple_of_8()
     l1 = Span(l1_at, l1_entries * 8)

@@ -60,12 +60,6 @@ class Extents:
             self.starts // grain_bytes * grain_bytes, -(-self.ends // grain_bytes) * grain_bytes
         )
 
-    def core(self, grain_bytes: int) -> "Extents":
-        """Return all blocks of that size that these stretches fill."""
-        return Extents.of(
-            -(-self.starts // grain_bytes) * grain_bytes, self.ends // grain_bytes * grain_bytes
-        )
-
     def within(self, size_bytes: int) -> "Extents":
         """Return what lies before that size."""
         return Extents.of(self.starts, np.minimum(self.ends, size_bytes))

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from snapview.images.usage import usage_of
 from tests.images import qemu
 
 MIB = 1 << 20
-FORMATS = [
+FORMATS: list[dict[str, Any]] = [
     {},
     {"cluster_size": "4k"},
     {"cluster_size": 512},
@@ -127,7 +128,7 @@ def new(path: Path) -> Path:
 @a_few
 @given(some=writes)
 def test_what_a_layer_holds_is_what_qemu_maps(
-    tmp_path: Path, options: dict[str, object], some: list[tuple[str, int, int]]
+    tmp_path: Path, options: dict[str, Any], some: list[tuple[str, int, int]]
 ) -> None:
     path = qemu.create(new(tmp_path / "a.qcow2"), "4M", **options)
     write(path, some)
@@ -172,7 +173,7 @@ def test_a_snapshot_holds_what_the_disk_held(tmp_path: Path) -> None:
 @given(below=writes, above=writes, has_snapshot=st.booleans())
 def test_merging_grows_the_base_by_what_is_said(
     tmp_path: Path,
-    options: dict[str, object],
+    options: dict[str, Any],
     below: list[tuple[str, int, int]],
     above: list[tuple[str, int, int]],
     has_snapshot: bool,
