@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from snapview.images.qcow2 import IN_PLACE, Entries, Offsets, Qcow2, decoded
 from snapview.images.state_sets import StateSets
 
-_NOT_IN_PLACE = ~decoded(np.array([IN_PLACE]))[0]
+_IN_PLACE_RAW = decoded(np.array([IN_PLACE]))[0]
 _MOST_TABULATED = 2048  # states
 
 Sets = NDArray[np.int32]  # numbers of sets of states
-Rows = NDArray[np.int32]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ class Unions:
     def __init__(self, sets: StateSets, state_count: int) -> None:
         self._sets = sets
         self._count = state_count
-        self._firsts = np.empty(0, np.int32)  # by a set's number, if its states follow one another
-        self._lasts = np.empty(0, np.int32)
+        self._firsts = np.empty(0, np.int64)  # by a set's number, if its states follow one another
+        self._lasts = np.empty(0, np.int64)
         width = state_count if state_count <= _MOST_TABULATED else 0
         self._numbers = np.full(width * width, -1, np.int32)
 
@@ -100,7 +100,7 @@ class Unions:
             return self._slowly(firsts, lasts, row_sets)
         self._learn()
         first_states, last_states = self._firsts[row_sets], self._lasts[row_sets]
-        breaks = np.zeros(row_sets.size, np.int32)
+        breaks = np.zeros(row_sets.size, np.int64)
         np.cumsum(first_states[1:] != last_states[:-1] + 1, out=breaks[1:])
         codes = first_states[firsts] * self._count + last_states[lasts]
         odd = (breaks[firsts] != breaks[lasts]) | (first_states[firsts] < 0)
@@ -126,7 +126,7 @@ class Unions:
         """Look whether the states of new sets follow one another."""
         new = [self._ends(number) for number in range(self._firsts.size, len(self._sets))]
         if new:
-            ends = np.array(new, np.int32)
+            ends = np.array(new, np.int64)
             self._firsts = np.concatenate([self._firsts, ends[:, 0]])
             self._lasts = np.concatenate([self._lasts, ends[:, 1]])
 
@@ -168,40 +168,42 @@ def runs(
 
     An entry that stays the same from one table of a column to the next shows once.
     """
+    rows = np.ascontiguousarray(rows)
+    width = rows.shape[1]
+    flat = rows.ravel()
     if heads.all():
-        at = np.flatnonzero(rows)
-        entries = rows.ravel()[at] if rows.flags.c_contiguous else rows[rows != 0]
-        return decoded(entries) & ~IN_PLACE, row_sets[at // rows.shape[1]]
+        at = np.flatnonzero(flat)
+        return decoded(flat[at]) & ~IN_PLACE, row_sets[at // width]
     changed = np.empty(rows.shape, np.bool_)
     np.not_equal(rows[1:], rows[:-1], out=changed[1:])
     for head in np.flatnonzero(heads).tolist():
         np.not_equal(rows[head], 0, out=changed[head])
-    at = np.flatnonzero(changed).astype(np.int32)
-    shift = np.int32(rows.shape[1].bit_length() - 1)
-    in_row, places = at >> shift, at & np.int32(rows.shape[1] - 1)
-    entries = rows[in_row, places] & _NOT_IN_PLACE
+    at = np.flatnonzero(changed)
+    entries, before = flat[at], flat[at - width]
+    in_row = at // width
     # Looking at this bit where entries differ costs less than clearing it everywhere.
-    differs = entries != rows[in_row - np.int32(1), places] & _NOT_IN_PLACE
-    real = differs | heads[in_row]
-    if not real.all():
-        in_row, places, entries = in_row[real], places[real], entries[real]
-    lasts = _stretches(in_row, places, heads, shift)
-    if not entries.all():
-        used = entries != 0
+    same = (entries ^ before == _IN_PLACE_RAW) & ~heads[in_row]
+    if same.any():
+        at, in_row, entries = at[~same], in_row[~same], entries[~same]
+    lasts = _stretches(at, in_row, heads, width)
+    entries = decoded(entries) & ~IN_PLACE
+    used = entries != 0
+    if not used.all():
         entries, in_row, lasts = entries[used], in_row[used], lasts[used]
-    return decoded(entries), unions.of(in_row, lasts, row_sets)
+    return entries, unions.of(in_row, lasts, row_sets)
 
 
-def _stretches(firsts: Rows, places: Rows, heads: NDArray[np.bool_], shift: np.int32) -> Rows:
+def _stretches(at: Rows, firsts: Rows, heads: NDArray[np.bool_], width: int) -> Rows:
     """Return the last row of each stretch: before the next one at its place, or of the column."""
-    groups = (np.cumsum(heads, dtype=np.int32) - np.int32(1))[firsts]
-    last_of_group = (np.append(np.flatnonzero(heads)[1:], heads.size) - 1).astype(np.int32)
-    lasts: Rows = last_of_group[groups]
-    columns = groups << shift | places
+    head_rows = np.flatnonzero(heads)
+    ends = np.append(head_rows[1:], heads.size)
+    lasts: Rows = np.repeat(ends - 1, ends - head_rows)[firsts]
+    # An entry's place among those of all columns: as if all its stretches began in the first row.
+    columns = at - ((np.arange(heads.size) - np.cumsum(heads) + 1) * width)[firsts]
     # Only where a column changes within its group, stretches end before the group does.
     some = np.flatnonzero(np.bincount(columns)[columns] > 1)
     if some.size:
         some = some[np.argsort(columns[some], kind="stable")]  # rows ascend already
         goes_on = np.flatnonzero(columns[some[1:]] == columns[some[:-1]])
-        lasts[some[goes_on]] = firsts[some[goes_on + 1]] - np.int32(1)
+        lasts[some[goes_on]] = firsts[some[goes_on + 1]] - 1
     return lasts
