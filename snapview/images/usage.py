@@ -13,7 +13,7 @@ import numpy as np
 
 from snapview.images.directory import Snapshot
 from snapview.images.header import Span
-from snapview.images.qcow2 import COMPRESSED, Entries, Offsets, Qcow2
+from snapview.images.qcow2 import COMPRESSED, OFFSET, Entries, Offsets, Qcow2, decoded
 from snapview.images.scan import Sets, Unions, find_tables, runs
 from snapview.images.source import BadImage
 from snapview.images.state_sets import StateSets, combine
@@ -36,6 +36,7 @@ class Usage:
     allocated_bytes: int | None  # that the refcounts say are taken; None: they may be wrong
     leaked_bytes: int | None  # of those, what nothing refers to
     uncounted_bytes: int | None  # what is referred to, but is free by the refcounts: damage
+    memory_bytes: tuple[int, ...]  # by snapshot: the part of its state that is saved memory
     _entry_bytes: tuple[int, ...] = field(repr=False, default=())
 
     def state_bytes(self, state: int) -> int:
@@ -117,6 +118,7 @@ class _Count:
             allocated_bytes=allocated,
             leaked_bytes=leaked,
             uncounted_bytes=uncounted,
+            memory_bytes=tuple(map(self._memory_bytes, range(1, self.image.state_count))),
             _entry_bytes=tuple(each.entry_bytes for each in self.image.snapshots),
         )
 
@@ -166,6 +168,20 @@ class _Count:
             heads[0] = True
             row_sets = tables.sets[first : first + count]
             self._add_entries(*runs(entries, heads, row_sets, unions))
+
+    def _memory_bytes(self, state: int) -> int:
+        """Return what the saved memory of a snapshot takes: it lies behind the end of the disk."""
+        header, snapshot = self.image.header, self.image.snapshots[state - 1]
+        if not snapshot.vm_state_bytes:
+            return 0
+        disk_bytes = header.size_bytes if snapshot.size_bytes is None else snapshot.size_bytes
+        l1 = self.image.l1(state)
+        tables = l1.offsets[l1.columns >= -(-disk_bytes // (header.l2_entries << self.bits))]
+        count = tables.size
+        for _, rows in self.image.tables(tables):
+            found = decoded(rows[:, :: header.l2_entry_bytes // 8])
+            count += int(np.count_nonzero(found & OFFSET))
+        return count * header.cluster_bytes
 
     def _add_entries(self, entries: Entries, sets: Sets) -> None:
         is_compressed = (entries & COMPRESSED) != 0

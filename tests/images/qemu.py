@@ -70,6 +70,20 @@ def snapshot(path: Path, name: str) -> None:
     img("snapshot", "-c", name, path)
 
 
+def save_memory(path: Path, name: str) -> None:
+    """Take a snapshot with the memory of a VM that has not begun to run."""
+    drive = f"if=none,format=qcow2,file={path}"
+    machine = ["-machine", "pc,accel=tcg", "-m", "16", "-nodefaults", "-display", "none", "-S"]
+    done = subprocess.run(
+        ["qemu-system-x86_64", *machine, "-monitor", "stdio", "-drive", drive],
+        check=True,
+        capture_output=True,
+        text=True,
+        input=f"savevm {name}\nquit\n",
+    )
+    assert "Error" not in done.stdout, done.stdout
+
+
 def delete(path: Path, names: Sequence[str]) -> None:
     for name in names:
         img("snapshot", "-d", name, path)

@@ -159,6 +159,22 @@ def test_the_file_really_shrinks_by_what_is_freed(tmp_path: Path) -> None:
         assert abs(said.freed_bytes(states) - freed) <= 65536 * len(names)
 
 
+@pytest.mark.parametrize("options", [{}, {"cluster_size": "16k", "extended_l2": "on"}], ids=name_of)
+def test_saved_memory_is_part_of_a_snapshot(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = qemu.create(tmp_path / "a.qcow2", "8M", **options)
+    qemu.io(path, "write -P 1 0 1M")
+    qemu.save_memory(path, "one")
+    qemu.io(path, "write -P 2 0 192k")
+    said, truth = usage(path), Walked(path)
+    assert dict(said.shares) == truth.shares()
+    saved = said.snapshots[0].vm_state_bytes
+    assert 0 < said.memory_bytes[0] - saved < 4 * said.cluster_bytes + saved // 100
+    tables = 3 * said.cluster_bytes  # its L1 table, and one L2 table or two
+    assert said.exclusive_bytes(1) - said.memory_bytes[0] - 196608 in range(1, tables)
+    qemu.delete(path, ["one"])
+    assert said.freed_bytes([1]) == truth.taken() - Walked(path).taken()
+
+
 def test_freed_together_is_more_than_the_sum(tmp_path: Path) -> None:
     path = qemu.create(tmp_path / "a.qcow2", "8M")
     qemu.io(path, "write -P 1 0 2M")
