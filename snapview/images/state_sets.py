@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-_NOBODY = -1
+from snapview.images.source import BadImage
+
+_MOST_CLUSTERS = 1 << 28
+_MOST_DISPUTED = 1 << 21
+_CHUNK = 1 << 20
 
 
 @dataclass
@@ -31,50 +35,84 @@ class StateSets:
         return self._masks[number]
 
 
-@dataclass(frozen=True, slots=True)
 class Owners:
-    """Which host clusters belong to which set."""
+    """Which host clusters belong to which set: to the union of all it was added with.
 
-    _sets: StateSets
-    _owners: NDArray[np.int32]  # by cluster, or by place in ``_clusters``
-    _clusters: NDArray[np.int64] | None
+    Takes memory by what is in use, not by how large a file claims to be.
+    """
+
+    def __init__(self, sets: StateSets) -> None:
+        self._sets = sets
+        self._owners = np.zeros(0, np.int32)  # by cluster: a set's number and 1; 0: nobody's
+        self._disputed: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
+        self._disputed_count = 0
+
+    def add(self, clusters: NDArray[np.int64], sets: NDArray[np.int32]) -> None:
+        """Have clusters belong to sets, too.
+
+        Raises:
+            BadImage: there cannot be that many clusters.
+        """
+        if not clusters.size:
+            return
+        self._reach(int(clusters.max()) + 1)
+        numbers = sets + np.int32(1)
+        before = self._owners[clusters]
+        taken = before != 0
+        if taken.any():
+            others = taken & (before != numbers)
+            self._dispute(clusters[others], sets[others])
+            clusters, numbers = clusters[~taken], numbers[~taken]
+        self._owners[clusters] = numbers  # of those added twice, the last one wins
+        beaten = self._owners[clusters] != numbers
+        if beaten.any():
+            self._dispute(clusters[beaten], numbers[beaten] - np.int32(1))
 
     def counts(self) -> dict[int, int]:
         """Return the number of clusters of each set that has any."""
-        counts = np.bincount(self._owners + 1, minlength=1)[1:]
+        self._settle()
+        counts = np.zeros(len(self._sets) + 1, np.int64)
+        for first in range(0, self._owners.size, _CHUNK):
+            counts += np.bincount(self._owners[first : first + _CHUNK], minlength=counts.size)
         return {
-            self._sets.mask(number): int(counts[number])
+            self._sets.mask(number - 1): int(counts[number])
             for number in np.flatnonzero(counts).tolist()
+            if number
         }
 
     def count_owned(self, clusters: NDArray[np.int64]) -> int:
         """Return how many of these clusters belong to a set."""
-        if self._clusters is None:
-            inside = clusters[clusters < self._owners.size]
-            return int(np.count_nonzero(self._owners[inside] != _NOBODY))
-        return int(np.isin(clusters, self._clusters, assume_unique=True).sum())
+        return int(np.count_nonzero(self._owners[clusters[clusters < self._owners.size]]))
 
+    def _reach(self, size: int) -> None:
+        if size <= self._owners.size:
+            return
+        if size > _MOST_CLUSTERS:
+            raise BadImage(f"The image claims {size} clusters, more than can be counted.")
+        # The system gives no memory for zeros until they are written to.
+        owners = np.zeros(min(max(size, 2 * self._owners.size), _MOST_CLUSTERS), np.int32)
+        owners[: self._owners.size] = self._owners
+        self._owners = owners
 
-def combine(clusters: NDArray[np.int64], sets: NDArray[np.int32], numbers: StateSets) -> Owners:
-    """Return the owners of clusters, of which each may be recorded several times.
+    def _dispute(self, clusters: NDArray[np.int64], sets: NDArray[np.int32]) -> None:
+        self._disputed.append((clusters, sets))
+        self._disputed_count += clusters.size
+        if self._disputed_count > _MOST_DISPUTED:
+            self._settle()
 
-    A cluster belongs to the union of the sets that it is recorded with.
-    """
-    size = int(clusters.max()) + 1 if clusters.size else 0
-    known = None
-    if size > max(1 << 24, 8 * clusters.size):  # few clusters of a file that claims to be huge
-        known, clusters = np.unique(clusters, return_inverse=True)
-        size = known.size
-    owners = np.full(size, _NOBODY, np.int32)
-    owners[clusters] = sets  # the last one wins
-    beaten = owners[clusters] != sets
-    if beaten.any():
-        disputed = np.zeros(size, np.bool_)
-        disputed[clusters[beaten]] = True
-        among = disputed[clusters]
-        places, united = _united(clusters[among], sets[among], numbers)
-        owners[places] = united
-    return Owners(numbers, owners, known)
+    def _settle(self) -> None:
+        """Give the disputed clusters to the unions of their sets."""
+        if not self._disputed_count:
+            return
+        clusters = np.concatenate([clusters for clusters, _ in self._disputed])
+        sets = np.concatenate([sets for _, sets in self._disputed])
+        self._disputed.clear()
+        self._disputed_count = 0
+        holders = self._owners[clusters] - np.int32(1)
+        clusters, sets = _united(
+            np.concatenate([clusters, clusters]), np.concatenate([sets, holders]), self._sets
+        )
+        self._owners[clusters] = sets + np.int32(1)
 
 
 def _united(

@@ -16,9 +16,7 @@ from snapview.images.header import Span
 from snapview.images.qcow2 import COMPRESSED, OFFSET, Entries, Offsets, Qcow2, decoded
 from snapview.images.scan import Sets, Unions, find_tables, runs
 from snapview.images.source import BadImage
-from snapview.images.state_sets import StateSets, combine
-
-_NO_RECORDS = np.empty(0, np.int64)
+from snapview.images.state_sets import Owners, StateSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +77,20 @@ def usage_of(image: Qcow2) -> Usage:
 
 
 class _Count:
-    """Gathers records: a host cluster, and a set of states that need it."""
+    """Gathers which host clusters are needed by which states."""
 
     def __init__(self, image: Qcow2) -> None:
         self.image = image
         self.bits = image.header.cluster_bits
         self.sets = StateSets()
         self.ground = 1 << image.state_count  # stands for the image itself
-        self.clusters: list[Offsets] = []
-        self.needed_by: list[Sets] = []
+        self.owners = Owners(self.sets)
 
     def usage(self) -> Usage:
         self._add_metadata()
         bitmap_bytes = self._add_bitmaps()
         self._add_guest()
-        owners = combine(np.concatenate(self.clusters), np.concatenate(self.needed_by), self.sets)
+        owners = self.owners
         cluster_bytes = self.image.header.cluster_bytes
         shares = {states: count * cluster_bytes for states, count in owners.counts().items()}
         metadata_bytes = shares.pop(self.ground, 0)
@@ -123,13 +120,17 @@ class _Count:
         )
 
     def _add(self, clusters: Offsets, needed_by: int) -> None:
-        self.clusters.append(clusters)
-        self.needed_by.append(np.full(clusters.size, self.sets.number(needed_by), np.int32))
+        self.owners.add(clusters, np.full(clusters.size, self.sets.number(needed_by), np.int32))
 
     def _add_span(self, span: Span | None, needed_by: int) -> None:
-        if span is not None and span.length:
-            last = (span.offset + span.length - 1) >> self.bits
-            self._add(np.arange(span.offset >> self.bits, last + 1), needed_by)
+        if span is not None:
+            self._add(self._clusters_of(span), needed_by)
+
+    def _clusters_of(self, span: Span) -> Offsets:
+        if not span.length:
+            return np.empty(0, np.int64)
+        last = (span.offset + span.length - 1) >> self.bits
+        return np.arange(span.offset >> self.bits, last + 1)
 
     def _add_metadata(self) -> None:
         header = self.image.header
@@ -144,20 +145,22 @@ class _Count:
             self._add_span(self.image.l1_span(state), 1 << state)
 
     def _add_bitmaps(self) -> int:
-        before = len(self.clusters)
-        self._add_span(self.image.header.bitmap_directory, self.ground)
+        directory = self.image.header.bitmap_directory
+        if directory is None:
+            return 0
+        parts = [self._clusters_of(directory)]
         for bitmap in self.image.bitmaps:
-            self._add_span(bitmap.table, self.ground)
-            self._add(self.image.bitmap_clusters(bitmap) >> self.bits, self.ground)
-        added = self.clusters[before:]
-        return np.unique(np.concatenate([_NO_RECORDS, *added])).size << self.bits
+            parts.append(self._clusters_of(bitmap.table))
+            parts.append(self.image.bitmap_clusters(bitmap) >> self.bits)
+        clusters = np.unique(np.concatenate(parts))
+        self._add(clusters, self.ground)
+        return clusters.size << self.bits
 
     def _add_guest(self) -> None:
         """Add the L2 tables and what they refer to."""
         tables = find_tables(self.image, self.sets)
         unions = Unions(self.sets, self.image.state_count)
-        self.clusters.append(tables.offsets >> self.bits)
-        self.needed_by.append(tables.sets)
+        self.owners.add(tables.offsets >> self.bits, tables.sets)
         if self.image.header.has_data_file:
             return  # the guest's clusters are not in this file
         stride = self.image.header.l2_entry_bytes // 8
@@ -189,8 +192,7 @@ class _Count:
             firsts, lasts = self.image.compressed_spans(entries[is_compressed])
             theirs = sets[is_compressed]
             while firsts.size:
-                self.clusters.append(firsts)
-                self.needed_by.append(theirs)
+                self.owners.add(firsts, theirs)
                 more = firsts < lasts
                 firsts, lasts, theirs = firsts[more] + 1, lasts[more], theirs[more]
             entries, sets = entries[~is_compressed], sets[~is_compressed]
@@ -198,5 +200,4 @@ class _Count:
         if not offsets.all():  # some read as zeros and need no cluster
             has_cluster = offsets != 0
             offsets, sets = offsets[has_cluster], sets[has_cluster]
-        self.clusters.append(offsets >> self.bits)
-        self.needed_by.append(sets)
+        self.owners.add(offsets >> self.bits, sets)
