@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snapview.images.extents import NOTHING, Extents, Positions, union_of
 from snapview.images.header import Header
@@ -68,7 +67,7 @@ def layer_of(image: Qcow2, state: int = 0, file_bytes: int | None = None) -> Lay
     reach = header.l2_entries << header.cluster_bits
     parts = _Parts(image)
     for first, rows in image.tables(l1.offsets):
-        parts.add(l1.columns[first : first + len(rows)] * reach, decoded(rows))
+        parts.add(l1.columns[first : first + len(rows)], rows)
     size = header.size_bytes
     if state and image.snapshots[state - 1].size_bytes is not None:
         size = image.snapshots[state - 1].size_bytes or 0
@@ -96,51 +95,52 @@ class _Parts:
         self.zeros: list[Extents] = []
         self.writable: list[Extents] = []
 
-    def add(self, starts: Positions, rows: Entries) -> None:
-        """Add what L2 tables describe, one in each row, from these guest addresses on."""
-        grain = self._header.cluster_bytes
-        stride = self._header.l2_entry_bytes // 8
-        entries = rows[:, ::stride]
+    def add(self, columns: Positions, rows: Entries) -> None:
+        """Add what L2 tables describe, one in each row, of these columns."""
+        header = self._header
+        stride = header.l2_entry_bytes // 8
+        raw = np.ascontiguousarray(rows[:, ::stride]).ravel()
+        raw_bitmaps = np.ascontiguousarray(rows[:, 1::2]).ravel() if stride == 2 else raw
+        at = np.flatnonzero(raw | raw_bitmaps)
+        clusters = columns[at // header.l2_entries] * header.l2_entries + at % header.l2_entries
+        entries = decoded(raw[at])
         is_compressed = (entries & COMPRESSED) != 0
-        offsets = np.zeros(entries.shape, np.int64)
+        offsets = np.zeros(entries.size, np.int64)
         offsets[~is_compressed] = self._image.check_entries(entries[~is_compressed])
         is_own = (entries & IN_PLACE) != 0
         has_cluster = offsets != 0
-        if self._header.has_data_file:  # there, offset 0 is an offset
+        if header.has_data_file:  # there, offset 0 is an offset
             has_cluster |= ~is_compressed & is_own
         if stride == 1:
             is_zero = ~is_compressed & ((entries & READS_ZERO) != 0)
             is_data = is_compressed | has_cluster & ~is_zero
         else:
-            bitmaps = np.where(is_compressed, np.uint64(0), rows[:, 1::2])
+            bitmaps = np.where(is_compressed, np.uint64(0), decoded(raw_bitmaps[at]))
             given, zero = bitmaps & _LOW, bitmaps >> np.uint64(32)
             if (given & zero).any() or given[~has_cluster].any():
                 raise BadImage("An L2 table has subclusters that mean nothing.")
             is_data, is_zero = is_compressed | (given == _LOW), zero == _LOW
-            self.data.append(self._mixed(starts, given))
-            self.zeros.append(self._mixed(starts, zero))
-        self.data.append(_stretches(starts, is_data, grain))
-        self.zeros.append(_stretches(starts, is_zero, grain))
-        self.writable.append(_stretches(starts, has_cluster & is_own, grain))
+            self.data.append(self._mixed(clusters, given))
+            self.zeros.append(self._mixed(clusters, zero))
+        grain = header.cluster_bytes
+        self.data.append(_blocks(clusters[is_data], grain))
+        self.zeros.append(_blocks(clusters[is_zero], grain))
+        self.writable.append(_blocks(clusters[has_cluster & is_own], grain))
 
-    def _mixed(self, starts: Positions, bits: Entries) -> Extents:
+    def _mixed(self, clusters: Positions, bits: Entries) -> Extents:
         """Return the subclusters of those clusters of which only some have their bit set."""
-        row, place = np.nonzero((bits != 0) & (bits != _LOW))
+        mixed = np.flatnonzero((bits != 0) & (bits != _LOW))
         shifts = np.arange(_SUBCLUSTERS, dtype=np.uint64)
-        flags = ((bits[row, place][:, None] >> shifts) & np.uint64(1)) != 0
-        clusters = starts[row] + (place << self._header.cluster_bits)
-        return _stretches(clusters, flags, self._header.cluster_bytes // _SUBCLUSTERS)
+        which, place = np.nonzero((bits[mixed][:, None] >> shifts) & np.uint64(1))
+        numbers = clusters[mixed][which] * _SUBCLUSTERS + place
+        return _blocks(numbers, self._header.cluster_bytes // _SUBCLUSTERS)
 
 
-def _stretches(starts: Positions, flags: NDArray[np.bool_], grain_bytes: int) -> Extents:
-    """Return the blocks whose flag is set; each row goes on from its start."""
-    width = flags.shape[1] + 1
-    apart = np.zeros((len(flags), width), np.bool_)  # one more parts the rows
-    apart[:, :-1] = flags
-    steps = np.flatnonzero(np.diff(apart.ravel(), prepend=False))
-    row, place = np.divmod(steps, width)
-    places = starts[row] + place * grain_bytes
-    return Extents.of(places[::2], places[1::2])
+def _blocks(numbers: Positions, grain_bytes: int) -> Extents:
+    """Return the blocks of these numbers, which ascend."""
+    begins = np.diff(numbers, prepend=-2) != 1
+    ends = np.append(begins[1:], True)[: numbers.size]
+    return Extents(numbers[begins] * grain_bytes, (numbers[ends] + 1) * grain_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Hides how many calls that takes: tables that lie side by side are read in one ca
 asked for in small pieces comes from a cache of blocks.
 """
 
+import errno
 import os
 import stat
 from collections import OrderedDict
@@ -78,6 +79,7 @@ class FileSource:
             self.close()
             raise BadImage(f"{self.path} is neither a file nor a block device.")
         self._is_device = stat.S_ISBLK(mode)
+        self._unseen_bytes = self.allocated_bytes  # what is left to read if nothing is read twice
 
     def __enter__(self) -> Self:
         return self
@@ -131,9 +133,27 @@ class FileSource:
         """Fill ``into`` with ``length`` bytes from each offset, neighbours in one call."""
         for first, count in joined(offsets, length):
             part = into[first * length : (first + count) * length]
+            if self._is_hole(offsets[first], len(part)):
+                part[:] = bytes(len(part))
+                continue
             done = os.preadv(self._file, [part], offsets[first])
             if done < len(part):
                 _fill(part[done:], offsets[first] + done, self._read_into)
+
+    def _is_hole(self, offset: int, length: int) -> bool:
+        """Whether nothing is there; asked only when more was read than the file takes on disk.
+
+        Reading holes is slow, and tables in holes are a cheap way to keep a reader busy.
+        """
+        if self._unseen_bytes is None:
+            return False
+        self._unseen_bytes -= length
+        if self._unseen_bytes > 0:
+            return False
+        try:
+            return os.lseek(self._file, offset, os.SEEK_DATA) >= offset + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # no data from there on
 
     def _read_into(self, offset: int, into: memoryview) -> int:
         return os.preadv(self._file, [into], offset)

@@ -165,6 +165,26 @@ def test_a_large_claim_in_a_small_file_takes_little(tmp_path: Path) -> None:
     refuses(path, "more than can be read")
 
 
+def test_tables_in_holes_are_empty(tmp_path: Path) -> None:
+    """As many as may be read, in a file that takes next to nothing."""
+    path = qemu.create(tmp_path / "a.qcow2", "100M")
+    count = 65_000
+    with path.open("r+b") as file:
+        l1 = 1 << 30
+        file.seek(36)
+        file.write(struct.pack(">IQ", count, l1))
+        file.seek(l1)
+        file.write(((np.arange(count, dtype=np.uint64) + 32768) << 16).astype(">u8").tobytes())
+        file.truncate(1 << 43)
+    with FileSource(path) as source:
+        image = Qcow2(source)
+        said = usage_of(image)
+        assert said.state_bytes(0) == (count + 8) * 65536
+        assert said.uncounted_bytes == said.state_bytes(0)
+        assert said.leaked_bytes == 65536  # the old L1 table
+        assert layer_of(image).allocated.total_bytes == 0
+
+
 def test_fuzzed_images_are_read_or_refused_in_bounds(tmp_path: Path, path: Path) -> None:
     subclusters = qemu.create(tmp_path / "b.qcow2", "64M", extended_l2="on", cluster_size="16k")
     qemu.io(subclusters, "write -P 1 0 20k", "write -c -P 3 1M 16k")

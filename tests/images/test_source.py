@@ -151,3 +151,25 @@ def test_neighbouring_tables_are_one_call_in_any_order(data: bytes) -> None:
     assert remote.calls == [(0, 16384), (100 * 4096, 4096), (len(data), 4096)]
     assert cached.size_bytes == len(data)
     assert cached.read(5, 0) == b""
+
+
+def test_holes_are_zeros_however_often_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+        for at in (0, 5 << 20, (40 << 20) + 4096 * 15):
+            file.seek(at)
+            file.write(b"x" * 4096)
+    offsets = [*range(0, 64 << 20, 65536), 64 << 20, 1 << 40]
+    into = bytearray(65536 * len(offsets))
+    truth = path.read_bytes().ljust(65536 * len(offsets), b"\0")
+    with FileSource(path) as source:
+        for _ in range(3):
+            into[:] = b"?" * len(into)
+            source.read_many(offsets, 65536, memoryview(into))
+            assert into == truth
+            single = bytearray(65536 * len(offsets))
+            for number, offset in enumerate(offsets):
+                part = memoryview(single)[number * 65536 : (number + 1) * 65536]
+                source.read_many([offset], 65536, part)
+            assert single == truth

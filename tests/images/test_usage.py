@@ -82,7 +82,7 @@ def grow(path: Path, some: list[tuple[str, int, int]], cluster: int, most_snapsh
 
 @pytest.mark.parametrize("options", FORMATS, ids=name_of)
 @settings(
-    max_examples=5,
+    max_examples=28,  # 308 images in all
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
