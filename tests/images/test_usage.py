@@ -40,11 +40,20 @@ def usage(path: Path) -> Usage:
         return usage_of(Qcow2(source))
 
 
-kinds = ["data"] * 6 + ["zero", "discard", "compressed", "snapshot", "snapshot", "revert", "delete"]
+kinds = ["data"] * 6 + [
+    "zero",
+    "discard",
+    "compressed",
+    "snapshot",
+    "snapshot",
+    "snapshot",
+    "revert",
+    "delete",
+]
 steps = st.lists(
     st.tuples(st.sampled_from(kinds), st.integers(0, 1000), st.integers(1, 60)),
-    min_size=1,
-    max_size=18,
+    min_size=8,
+    max_size=30,
 )
 
 
@@ -87,7 +96,7 @@ def grow(path: Path, some: list[tuple[str, int, int]], cluster: int, most_snapsh
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(some=steps, chosen=st.integers(0, 255))
+@given(some=steps, chosen=st.integers(0, (1 << 12) - 1))
 def test_shares_are_those_of_a_plain_walk_and_freed_is_what_goes(
     tmp_path: Path, options: dict[str, Any], some: list[tuple[str, int, int]], chosen: int
 ) -> None:
@@ -96,7 +105,7 @@ def test_shares_are_those_of_a_plain_walk_and_freed_is_what_goes(
     qemu.create(path, str(SIZE), **options)
     with FileSource(path) as source:
         cluster = Qcow2(source).header.cluster_bytes
-    grow(path, some, cluster, 6)
+    grow(path, some, cluster, 12)
     said, truth = usage(path), Walked(path)
     assert dict(said.shares) == truth.shares()
     assert said.metadata_bytes == len(truth.image) * cluster
