@@ -6,7 +6,7 @@ No tree is wrong in the end, nothing that was done is lost, and what fails says 
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import quote
 
 import pytest
@@ -68,10 +68,15 @@ def host_at(address: str) -> LibvirtHost:
     return host
 
 
-def two_hosts(machine: Machine) -> list[LibvirtHost]:
+@contextmanager
+def two_hosts(machine: Machine) -> Iterator[list[LibvirtHost]]:
     # A workbench belongs to an account at an address; the second address leads to the same daemon.
     uri = machine.lab.uri
-    return [host_at(address) for address in (uri, uri.replace("/run/", "//run/"))]
+    with ExitStack() as opened:
+        hosts = [host_at(address) for address in (uri, uri.replace("/run/", "//run/"))]
+        for host in hosts:
+            opened.callback(host.close)
+        yield hosts
 
 
 def planned(vm: Vm, host: LibvirtHost, operation: Operation) -> Plan | Refusal:
@@ -182,35 +187,39 @@ def test_two_deletes_of_the_same_snapshot_however_they_fall_together(machine: Ma
     """The second begins after any number of steps of the first, and overtakes it."""
     names = [f"s{number}" for number in range(8)]
     line(machine, *names)
-    first, second = two_hosts(machine)
-    for number, name in enumerate(names):
-        operation = DeleteSnapshot(machine.vm.uuid, (name,))
-        job, steps = first.start(operation), 0
-        outcome: Progress | Outcome | None = None
-        while steps < number and not isinstance(outcome := job.step(), Done | Failed):
-            steps += 1
-        other = to_the_end(second.start(operation))
-        ours = to_the_end(job) if not isinstance(outcome, Done | Failed) else outcome
-        deleted_once(ours, other)
-        machine.lost(name)
-        machine.check()
-    for host in (first, second):
-        assert host.read_vm(machine.vm.uuid).interruption is None
-        host.close()
+    with two_hosts(machine) as (first, second):
+        for number, name in enumerate(names):
+            operation = DeleteSnapshot(machine.vm.uuid, (name,))
+            job, steps = first.start(operation), 0
+            outcome: Progress | Outcome | None = None
+            while steps < number and not isinstance(outcome := job.step(), Done | Failed):
+                steps += 1
+            other = to_the_end(second.start(operation))
+            ours = to_the_end(job) if not isinstance(outcome, Done | Failed) else outcome
+            deleted_once(ours, other)
+            machine.lost(name)
+            check_whole(machine)
+        for host in (first, second):
+            assert host.read_vm(machine.vm.uuid).interruption is None
 
 
 @pytest.mark.parametrize("power", ["running", "off"])
 def test_two_deletes_of_the_same_snapshot_at_once(machine: Machine, power: str) -> None:
     line(machine, "one", "two", "three")
     machine.switch(power)
-    hosts = two_hosts(machine)
-    for name in ("two", "three", "one"):
-        outcomes = at_once(hosts, DeleteSnapshot(machine.vm.uuid, (name,)))
-        deleted_once(*outcomes)
-        machine.lost(name)
-        machine.check()
-    for host in hosts:
-        host.close()
+    with two_hosts(machine) as hosts:
+        for name in ("two", "three", "one"):
+            outcomes = at_once(hosts, DeleteSnapshot(machine.vm.uuid, (name,)))
+            deleted_once(*outcomes)
+            machine.lost(name)
+            check_whole(machine)
+
+
+def check_whole(machine: Machine) -> None:
+    """See that nothing is lost; an image that neither of two dared to remove may be left over."""
+    parents = {name: state.parent for name, state in machine.states.items()}
+    assert machine.vm.tree() == machine.vm.other.parents() == parents
+    machine.check_whole(frozenset())
 
 
 def at_once(hosts: list[LibvirtHost], operation: Operation) -> list[Outcome]:

@@ -27,7 +27,7 @@ from tests.lab import Lab
 from tests.virt.machine import FIRST_CHUNK, LAST_CHUNK, Machine, chain_of, read
 from tests.waiting import eventually
 
-KILLS = int(os.environ.get("SNAPVIEW_KILLS", "12"))
+KILLS = int(os.environ.get("SNAPVIEW_KILLS", "6"))
 EACH = KILLS // 6  # three victims, two generations
 SLOW = "2097152"  # bytes per second: what is merged here takes two to three seconds
 EXTERNAL = SnapshotKind.EXTERNAL
