@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from snapview.images.qcow2 import Qcow2
@@ -57,6 +57,16 @@ steps = st.lists(
 )
 
 
+def write(path: Path, commands: list[str]) -> None:
+    """Let QEMU write; 7.2 may trip over itself where compressed clusters were written over."""
+    try:
+        qemu.io(path, *commands)
+    except AssertionError as error:
+        if "Marking image as corrupt" in str(error):
+            reject()
+        raise
+
+
 def grow(path: Path, some: list[tuple[str, int, int]], cluster: int, most_snapshots: int) -> None:
     """Do these steps to an image; several writes in one call of qemu-io."""
     waiting: list[str] = []
@@ -77,7 +87,7 @@ def grow(path: Path, some: list[tuple[str, int, int]], cluster: int, most_snapsh
             waiting.append(f"discard {at} {cluster}")
             waiting.append(f"write -c -P {place % 254 + 1} {at} {cluster}")
         else:
-            qemu.io(path, *waiting)
+            write(path, waiting)
             waiting.clear()
             if kind == "snapshot" and len(names) < most_snapshots:
                 names.append(f"s{made}")
